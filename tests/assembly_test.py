@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
+from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lowlevel.layers.activations import ACTIVATIONS
+from vae_lowlevel.layers.conv import Conv2D
+from vae_lowlevel.layers.linear import Linear
+from vae_lowlevel.randomness import make_seed
+
+IMAGE_SHAPE = (6, 5, 3)
+TINY = {
+    "latent_dim": 2,
+    "encoder_filters": (3, 4),
+    "encoder_strides": (2, 1),
+    "encoder_units": (6,),
+    "decoder_units": (5,),
+    "decoder_filters": (4, 3),
+    "decoder_strides": (2,),
+}
+NETWORKS = ("conv", "mlp")
+
+
+def build(seed=0, **settings):
+    return assembly.build_model(ModelConfig(**{**TINY, **settings}), IMAGE_SHAPE, seed)
+
+
+def initial_values(model):
+    return [variable.numpy() for variable in model.variables]
+
+
+def choices(group, name):
+    return group.__dataclass_fields__[name].metadata["choices"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_initial_values_depend_on_the_seed_only(network):
+    first = initial_values(build(3, network=network))
+    tf.random.set_seed(1)
+    tf.random.normal([5])
+    # Other models and other draws in between.
+    build(4, network="conv")
+    again = initial_values(build(3, network=network))
+    assert len(first) == len(again)
+    for values, expected in zip(again, first, strict=True):
+        np.testing.assert_array_equal(values, expected)
+    for values, expected in zip(initial_values(build(4, network=network)), first, strict=True):
+        assert values.ndim == 1 or not np.any(values == expected)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_half_starts_the_same_whatever_the_other_half_is(network):
+    model = build(network=network)
+    other_encoder = build(network=network, encoder_units=(9, 9), encoder_filters=(7, 7))
+    other_decoder = build(network=network, decoder_units=(9, 9), decoder_filters=(7, 7))
+    for own, other in [
+        (model.decoder, other_encoder.decoder),
+        (model.encoder, other_decoder.encoder),
+    ]:
+        for values, expected in zip(initial_values(other), initial_values(own), strict=True):
+            np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_precision_changes_no_initial_value(network):
+    half = initial_values(build(network=network, precision="bfloat16"))
+    for values, expected in zip(half, initial_values(build(network=network)), strict=True):
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_no_two_kernels_are_drawn_from_the_same_seed():
+    # Of one size, so that the same seed would give the same numbers.
+    model = build(
+        network="mlp",
+        latent_dim=54,
+        encoder_units=(90, 90),
+        decoder_units=(90, 90),
+        precision="float32",
+    )
+    starts = [tuple(np.sign(v.numpy().ravel()[:64])) for v in model.variables if v.shape.rank == 2]
+    assert len(starts) == 6
+    assert len(set(starts)) == 6
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_variable_is_trained_float32_and_has_its_own_path(network):
+    model = build(network=network)
+    assert len(model.trainable_variables) == len(model.variables) > 0
+    assert {variable.dtype for variable in model.variables} == {tf.float32}
+    for network_half in (model.encoder, model.decoder):
+        names = [variable.name for variable in network_half.variables]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_network_setting_chooses_the_layers(network):
+    kinds = {type(layer) for layer in build(network=network).encoder.layers}
+    assert Linear in kinds
+    assert (Conv2D in kinds) == (network == "conv")
+
+
+def test_conv_settings_reach_the_layers():
+    model = build(kernel_size=5, activation="silu", precision="bfloat16")
+    first = model.encoder.layers[0]
+    assert first.kernel.shape == [5, 5, 3, 3]
+    assert first.stride == 2
+    assert first.activation is ACTIVATIONS["silu"]
+    assert first.dtype == tf.bfloat16
+    assert model.decoder.layers[0].activation is ACTIVATIONS["silu"]
+    assert model.decoder.layers[0].dtype == tf.bfloat16
+    assert model.decoder.layers[-2].kernel.shape == [5, 5, 3, 3]
+
+
+def test_likelihood_settings_choose_the_likelihood():
+    assert set(choices(ModelConfig, "likelihood")) == {"bernoulli", "gaussian"}
+    assert isinstance(build(likelihood="bernoulli").likelihood, BernoulliLikelihood)
+    gaussian = build(likelihood="gaussian", likelihood_scale=0.25).likelihood
+    assert isinstance(gaussian, GaussianLikelihood)
+    assert gaussian.scale == 0.25
+
+
+def test_model_knows_its_shapes():
+    model = build(latent_dim=7)
+    assert model.image_shape == IMAGE_SHAPE
+    assert model.latent_dim == 7
+    assert model.prior().event_shape == [7]
+    assert model.sample(2, make_seed(0)).shape == [2, *IMAGE_SHAPE]
+
+
+def test_float32_model_has_the_weights_of_a_bfloat16_run():
+    config = Config.from_flat({**TINY, "precision": "bfloat16", "seed": 5})
+    exported = assembly.build_float32_model(config, IMAGE_SHAPE)
+    trained = assembly.build_model(config.model, IMAGE_SHAPE, 5)
+    for values, expected in zip(initial_values(exported), initial_values(trained), strict=True):
+        np.testing.assert_array_equal(values, expected)
+    formats = {layer.dtype for layer in exported.encoder.layers if hasattr(layer, "dtype")}
+    assert formats == {tf.float32}
+
+
+def weights_at(objective, steps):
+    return [float(objective.kl_weight(tf.constant(step, tf.int64))) for step in steps]
+
+
+def test_kl_schedules_are_given_in_epochs():
+    # By hand, at steps 0, 10, 20, 30 and 40 of epochs of 10 steps.
+    expected = {
+        "constant": [3, 3, 3, 3, 3],
+        "linear": [0, 1.5, 3, 3, 3],
+        "cyclical": [0, 1.5, 3, 3, 0],
+    }
+    assert set(choices(ObjectiveConfig, "kl_schedule")) == set(expected)
+    for schedule, weights in expected.items():
+        config = ObjectiveConfig(
+            kl_weight=3.0,
+            kl_schedule=schedule,
+            kl_warmup_epochs=2.0,
+            kl_cycle_epochs=4.0,
+            kl_ramp_fraction=0.5,
+        )
+        objective = assembly.build_objective(config, steps_per_epoch=10)
+        assert weights_at(objective, [0, 10, 20, 30, 40]) == weights
+        final = assembly.build_final_objective(config)
+        assert weights_at(final, [0, 10]) == [3, 3]
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_objective_settings_reach_the_objective(reduction):
+    config = ObjectiveConfig(pixel_reduction=reduction, free_bits=0.25, kl_schedule="linear")
+    for objective in (assembly.build_objective(config, 10), assembly.build_final_objective(config)):
+        assert objective.pixel_reduction == reduction
+        assert objective.free_bits == 0.25
+
+
+def test_learning_rate_schedules_are_those_of_the_flags():
+    # By hand, at steps 0, 10, 20 and 40 of a run of 40 steps, epochs of 10.
+    expected = {
+        "constant": [2, 2, 2, 2],
+        "cosine": [2, 0.2 + 1.8 * (2 + np.sqrt(2)) / 4, 1.1, 0.2],
+        "exponential": [2, 1, 0.5, 0.125],
+    }
+    assert set(choices(OptimizerConfig, "learning_rate_schedule")) == set(expected)
+    for schedule, rates in expected.items():
+        config = OptimizerConfig(
+            learning_rate=2.0,
+            learning_rate_schedule=schedule,
+            learning_rate_final_fraction=0.1,
+            learning_rate_decay=0.25,
+            learning_rate_decay_epochs=2.0,
+        )
+        rate = assembly.build_learning_rate(config, steps_per_epoch=10, total_steps=40)
+        got = [float(rate(tf.constant(step, tf.int64))) for step in (0, 10, 20, 40)]
+        np.testing.assert_allclose(got, rates, rtol=1e-5)
+        warmed = dataclasses.replace(config, learning_rate_warmup_steps=20)
+        rate = assembly.build_learning_rate(warmed, steps_per_epoch=10, total_steps=40)
+        np.testing.assert_allclose(rate(tf.constant(0)), 2.0 / 20, rtol=1e-6)
+        np.testing.assert_allclose(rate(tf.constant(20)), rates[2], rtol=1e-5)
+
+
+def test_optimizer_has_the_settings_and_a_moment_for_each_variable():
+    model = build()
+    config = OptimizerConfig(adam_beta1=0.5, adam_beta2=0.75, adam_epsilon=1e-3)
+    adam = assembly.build_optimizer(config, model)
+    assert (adam.beta1, adam.beta2, adam.epsilon) == (0.5, 0.75, 1e-3)
+    shapes = [variable.shape for variable in model.trainable_variables]
+    assert [slot.shape for slot in adam.m] == [slot.shape for slot in adam.v] == shapes

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing
+
+import pytest
+
+from vae_lowlevel.config import Config
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.options import Resume
+
+FIELDS = [field for group in Config.groups().values() for field in dataclasses.fields(group)]
+
+
+def test_names_are_unique_over_all_groups():
+    counts = collections.Counter(field.name for field in FIELDS)
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_setting_says_what_it_is_and_what_its_change_means(field):
+    assert field.metadata["help"].endswith(".")
+    assert field.metadata["resume"] in typing.get_args(Resume)
+
+
+def test_flat_values_go_there_and_back():
+    config = Config.from_flat({"latent_dim": 3, "seed": 7, "encoder_units": (5, 6)})
+    assert (config.model.latent_dim, config.training.seed) == (3, 7)
+    assert config.model.encoder_units == (5, 6)
+    flat = config.to_flat()
+    assert set(flat) == {field.name for field in FIELDS}
+    assert Config.from_flat(flat) == config
+
+
+def test_from_flat_keeps_the_defaults_of_what_is_left_out():
+    assert Config.from_flat({}) == Config()
+
+
+def test_from_flat_refuses_names_it_does_not_know():
+    with pytest.raises(ConfigError, match="no such setting: beta, latent_dims"):
+        Config.from_flat({"latent_dims": 3, "seed": 1, "beta": 1.0})
+
+
+def test_replace_changes_what_is_named_and_nothing_else():
+    config = Config.from_flat({"seed": 7, "model_dir": "a"})
+    replaced = config.replace(kl_weight=4, model_dir="b")
+    changed = {
+        name: value for name, value in replaced.to_flat().items() if config.to_flat()[name] != value
+    }
+    assert changed == {"kl_weight": 4.0, "model_dir": "b"}
+    assert config.objective.kl_weight == 1.0
+
+
+def test_replace_checks_too():
+    with pytest.raises(ConfigError, match="--kl_weight must be at least 0, got -1.0"):
+        Config().replace(kl_weight=-1.0)
+
+
+def test_settings_cannot_be_assigned():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().model.latent_dim = 2
+
+
+def test_run_folder_is_named_after_the_data_set_unless_given():
+    assert Config.from_flat({"dataset": "mnist"}).run.model_dir == "runs/mnist"
+    assert Config.from_flat({"dataset": "mnist"}).name == "mnist"
+    assert Config.from_flat({"model_dir": "some/where/"}).name == "where"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 2, "train_steps": 30}, "--epochs=2 and --train_steps=30: give one of the two"),
+        (
+            {"early_stopping_patience": 3, "validation_size": 0},
+            "--early_stopping_patience needs validation images, but --validation_size is 0",
+        ),
+        (
+            {"encoder_filters": (8, 16, 32)},
+            "--encoder_filters and --encoder_strides need the same number of entries, "
+            "got 3 (8, 16, 32) and 2 (2, 2)",
+        ),
+        (
+            {"decoder_filters": (8,)},
+            "--decoder_filters after its first and --decoder_strides need the same number of "
+            "entries, got 0 () and 2 (2, 2)",
+        ),
+        (
+            {"decoder_filters": (), "decoder_strides": ()},
+            "--decoder_filters needs at least one number for network conv",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(values, message):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_flat(values)
+    assert str(caught.value) == message
+
+
+def test_convolution_settings_do_not_bind_the_mlp():
+    config = Config.from_flat({"network": "mlp", "encoder_filters": (8,), "decoder_filters": ()})
+    assert config.model.network == "mlp"
+
+
+def test_convolutions_may_be_none():
+    config = Config.from_flat(
+        {
+            "encoder_filters": (),
+            "encoder_strides": (),
+            "decoder_filters": (8,),
+            "decoder_strides": (),
+        }
+    )
+    assert config.model.decoder_filters == (8,)

@@ -1,0 +1,176 @@
+"""What must hold for every model that the settings can describe, over one list."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import ModelConfig, ObjectiveConfig, OptimizerConfig
+from vae_lowlevel.randomness import make_seed
+from vae_lowlevel.types import Batch
+
+# Strides of 2 and 2 divide none of the sizes but 8.
+CASES = [
+    # network, likelihood, precision, activation, image shape
+    ("conv", "bernoulli", "float32", "relu", (7, 10, 1)),
+    ("conv", "bernoulli", "bfloat16", "gelu", (9, 6, 3)),
+    ("conv", "gaussian", "float32", "silu", (9, 6, 3)),
+    ("conv", "gaussian", "bfloat16", "relu", (8, 8, 1)),
+    ("mlp", "bernoulli", "float32", "elu", (5, 3, 3)),
+    ("mlp", "bernoulli", "bfloat16", "tanh", (5, 3, 1)),
+    ("mlp", "gaussian", "float32", "relu", (5, 3, 1)),
+    ("mlp", "gaussian", "bfloat16", "silu", (5, 3, 3)),
+]
+FIELDS = ("network", "likelihood", "precision", "activation")
+B, D = 3, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    config: ModelConfig
+    image_shape: tuple[int, int, int]
+
+    def build(self, seed=0):
+        return assembly.build_model(self.config, self.image_shape, seed)
+
+    def images(self, batch=B):
+        pixels = np.random.default_rng(0).uniform(size=[batch, *self.image_shape])
+        return tf.constant(pixels, tf.float32)
+
+    @property
+    def tolerance(self):
+        """Of numbers of size 1: other orders of summation, in 24 or in 8 bits."""
+        return 1e-4 if self.config.precision == "float32" else 5e-2
+
+
+@pytest.fixture(
+    scope="module",
+    params=CASES,
+    ids=lambda case: "-".join([*case[:4], "x".join(map(str, case[4]))]),
+)
+def case(request):
+    *values, image_shape = request.param
+    config = ModelConfig(
+        **dict(zip(FIELDS, values, strict=True)),
+        latent_dim=D,
+        encoder_filters=(3, 4),
+        encoder_strides=(2, 2),
+        encoder_units=(6,),
+        decoder_units=(5,),
+        decoder_filters=(4, 4, 3),
+        decoder_strides=(2, 2),
+    )
+    return Case(config, image_shape)
+
+
+def test_list_leaves_no_choice_of_the_settings_out():
+    listed = {field: {case[index] for case in CASES} for index, field in enumerate(FIELDS)}
+    choices = {
+        field.name: set(field.metadata["choices"])
+        for field in dataclasses.fields(ModelConfig)
+        if field.metadata["choices"]
+    }
+    assert listed == choices
+    combinations = {case[:3] for case in CASES}
+    assert len(combinations) == np.prod([len(choices[field]) for field in FIELDS[:3]])
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenNoise:
+    """Stands in for BatchNoise: XLA's generator gives other numbers than TensorFlow's kernels."""
+
+    values: tf.Tensor
+
+    def normal(self, purpose, shape):
+        assert self.values.shape == [B, *shape]
+        return self.values
+
+
+def assert_close(found, expected, tolerance):
+    """Compares tensor by tensor, to a part of the largest number of each."""
+    found, expected = tf.nest.flatten(found), tf.nest.flatten(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype == tf.float32
+        scale = max(1e-3, float(np.max(np.abs(b))))
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
+
+
+def test_eager_traced_and_compiled_steps_agree(case):
+    model = case.build()
+    objective = assembly.build_objective(ObjectiveConfig(kl_weight=2.0), steps_per_epoch=1)
+
+    def compute(image, epsilon):
+        batch = Batch(image, tf.zeros([B], tf.int32))
+        noise = GivenNoise(epsilon)
+        with tf.GradientTape() as tape:
+            terms = objective(model, batch, noise, 0, lambda values: tf.reduce_mean(values, 0))
+            loss = tf.reduce_mean(terms.loss)
+        return terms._asdict(), tape.gradient(loss, model.trainable_variables)
+
+    inputs = case.images(), tf.random.stateless_normal([B, D], make_seed(1))
+    terms, gradients = compute(*inputs)
+    for name, term in terms.items():
+        assert term.shape == [B], name
+        assert np.all(np.isfinite(term)), name
+    # Every variable has a part in the loss.
+    assert all(np.any(gradient.numpy()) for gradient in gradients)
+    assert_close(tf.function(compute)(*inputs), (terms, gradients), case.tolerance)
+    compiled = tf.function(compute, jit_compile=True)(*inputs)
+    assert_close(compiled, (terms, gradients), case.tolerance)
+
+
+def test_any_batch_size_runs_in_one_trace_with_known_shapes(case):
+    model = case.build()
+    image_spec = tf.TensorSpec([None, *case.image_shape], tf.float32)
+    seed_spec = tf.TensorSpec([2], tf.int32)
+    traced = tf.function(model, input_signature=[image_spec, seed_spec])
+    shapes = traced.get_concrete_function().structured_outputs
+    image_shape = [None, *case.image_shape]
+    assert shapes["reconstruction"].shape.as_list() == image_shape
+    for name in ("z_mean", "z_log_var", "z"):
+        assert shapes[name].shape.as_list() == [None, D]
+    for batch in (1, B):
+        output = traced(case.images(batch), make_seed(0))
+        assert output["reconstruction"].shape == [batch, *case.image_shape]
+        assert_close(output, model(case.images(batch), make_seed(0)), case.tolerance)
+    assert traced.experimental_get_tracing_count() == 1
+
+
+def test_outputs_are_float32_images_in_range(case):
+    model = case.build()
+    for image in (model.reconstruct(case.images()), model.sample(2, make_seed(0))):
+        assert image.dtype == tf.float32
+        assert image.shape[1:] == case.image_shape
+        assert np.all((image.numpy() >= 0) & (image.numpy() <= 1))
+
+
+def test_rows_of_a_batch_are_computed_apart(case):
+    model = case.build()
+    together = model.reconstruct(case.images())
+    alone = model.reconstruct(case.images()[1:2])
+    assert_close(alone, together[1:2], case.tolerance)
+
+
+def test_checkpoint_gives_back_every_variable(case, tmp_path):
+    def build(seed):
+        model = case.build(seed)
+        return model, assembly.build_optimizer(OptimizerConfig(), model)
+
+    saved_model, saved_optimizer = build(seed=1)
+    for number, variable in enumerate([*saved_model.variables, *saved_optimizer.variables]):
+        variable.assign(tf.cast(tf.fill(variable.shape, number + 0.5), variable.dtype))
+    path = tf.train.Checkpoint(model=saved_model, optimizer=saved_optimizer).write(
+        str(tmp_path / "checkpoint")
+    )
+    model, optimizer = build(seed=2)
+    status = tf.train.Checkpoint(model=model, optimizer=optimizer).read(path)
+    status.assert_consumed()
+    restored = [*model.variables, *optimizer.variables]
+    for variable, saved in zip(
+        restored, [*saved_model.variables, *saved_optimizer.variables], strict=True
+    ):
+        np.testing.assert_array_equal(variable, saved)

@@ -1,0 +1,61 @@
+"""Two logical CPU devices for every test, so that several replicas can be tried on one machine.
+
+And a run folder made by hand, with its export, for all that reads runs.
+"""
+
+import json
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_logical_cpus():
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return tf.config.list_logical_devices("CPU")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A run folder: shapes of 12x12x1, D = 3, weights random everywhere so that nothing is flat."""
+    import tensorflow as tf
+
+    from vae_lowlevel import assembly, settings
+    from vae_lowlevel.config import Config
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    folder.mkdir()
+    config = Config.from_flat(
+        {
+            "image_size": 12,
+            "shapes_examples": 60,
+            "validation_size": 10,
+            "latent_dim": 3,
+            "encoder_filters": (4, 8),
+            "encoder_units": (8,),
+            "decoder_filters": (8, 4, 4),
+            "precision": "bfloat16",
+            "model_dir": str(folder),
+        }
+    )
+    (folder / "flags.cfg").write_text(settings.format_flagfile(config))
+    (folder / "data.json").write_text(json.dumps({"image_shape": [12, 12, 1], "class_names": []}))
+    model = assembly.build_model(config.model, (12, 12, 1), config.training.seed)
+    for index, variable in enumerate(model.trainable_variables):
+        variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))
+    best = tf.train.Checkpoint(model=model)
+    tf.train.CheckpointManager(best, str(folder / "best"), max_to_keep=1).save()
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run, tmp_path_factory):
+    """The version folder of an export of `tiny_run`."""
+    from vae_lowlevel.export import export_run
+
+    return export_run(tiny_run, str(tmp_path_factory.mktemp("saved_models")))

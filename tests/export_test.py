@@ -1,0 +1,237 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+
+from vae_lowlevel import export, startup
+from vae_lowlevel.errors import RunError
+from vae_lowlevel.export import export_run
+from vae_lowlevel.loading import load_model
+from vae_lowlevel.serving.signatures import ServingModel
+
+IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
+INPUTS = {
+    "encode": {"image": IMAGES},
+    "decode": {"z": np.array([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]], np.float32)},
+    "sample": {"seed": np.array([3, 2**40 + 1, -5], np.int64)},
+    "reconstruct": {"image": IMAGES},
+    "serving_default": {"image": IMAGES},
+}
+
+
+@pytest.fixture(scope="module")
+def wanted(tiny_run):
+    """What each signature has to give, from the run's own model."""
+    signatures = ServingModel(load_model(tiny_run)).signatures
+    return {
+        name: {key: value.numpy() for key, value in signatures[name](**inputs).items()}
+        for name, inputs in INPUTS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def saved_model(tiny_export):
+    content = saved_model_pb2.SavedModel()
+    with open(os.path.join(tiny_export, "saved_model.pb"), "rb") as file:
+        content.ParseFromString(file.read())
+    return content
+
+
+LOAD_WITH_TENSORFLOW_ALONE = """
+import sys
+import numpy as np
+import tensorflow as tf
+folder, inputs, outputs = sys.argv[1:]
+signatures = tf.saved_model.load(folder)
+results = {}
+with np.load(inputs) as arrays:
+    for key in arrays.files:
+        name, argument = key.split("/")
+        tensors = {argument: tf.constant(arrays[key])}
+        for output, value in signatures.signatures[name](**tensors).items():
+            results[f"{name}/{output}"] = value.numpy()
+np.savez(outputs, **results)
+assert not [name for name in sys.modules if name.startswith(("vae_lowlevel", "tensorflow_prob"))]
+"""
+
+
+def test_tensorflow_alone_gives_the_same_numbers(tiny_export, wanted, tmp_path):
+    inputs, outputs = str(tmp_path / "inputs.npz"), str(tmp_path / "outputs.npz")
+    flat = {f"{name}/{key}": x for name, given in INPUTS.items() for key, x in given.items()}
+    np.savez(inputs, **flat)
+    program = [sys.executable, "-c", LOAD_WITH_TENSORFLOW_ALONE, tiny_export, inputs, outputs]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run(program, cwd=tmp_path, env=environment, check=True)
+    with np.load(outputs) as found:
+        assert set(found.files) == {f"{name}/{key}" for name in wanted for key in wanted[name]}
+        for key in found.files:
+            name, output = key.split("/")
+            np.testing.assert_allclose(found[key], wanted[name][output], atol=1e-5)
+
+
+# TensorFlow is imported once; then each command is a process of its own, as from a shell.
+RUN_COMMANDS = """
+import json, os, sys
+from tensorflow.python.tools import saved_model_cli
+commands = json.loads(sys.argv[1])
+for words in commands:
+    if os.fork() == 0:
+        sys.argv = ["saved_model_cli", *words]
+        sys.exit(saved_model_cli.main())
+failed = [status for _, status in (os.wait() for _ in commands) if status != 0]
+sys.exit(len(failed))
+"""
+
+
+def test_saved_model_cli_shows_and_runs_every_signature(tiny_export, wanted, tmp_path):
+    commands = [["show", "--dir", tiny_export, "--all"]]
+    for name, inputs in INPUTS.items():
+        literals = ";".join(f"{key}={value.tolist()}" for key, value in inputs.items())
+        where = ["--dir", tiny_export, "--tag_set", "serve", "--signature_def", name]
+        outdir = ["--outdir", str(tmp_path / name)]
+        commands.append(["run", *where, "--input_exprs", literals, *outdir])
+    program = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
+    shown = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    for name in INPUTS:
+        assert f"signature_def['{name}']" in shown.stdout
+        for key, value in wanted[name].items():
+            found = np.load(tmp_path / name / f"{key}.npy")
+            np.testing.assert_allclose(found, value, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ask(tiny_export):
+    """Calls a signature in a session, as TensorFlow Serving does: no shape is compared before."""
+    # Not entered: the graph must not stay the default one of other tests.
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], tiny_export)
+
+    def call(name, value, session_compares=False):
+        signature = meta_graph.signature_def[name]
+        ((_, given),) = signature.inputs.items()
+        outputs = {key: tensor.name for key, tensor in signature.outputs.items()}
+        if session_compares:
+            return session.run(outputs, {given.name: value})
+        options = config_pb2.CallableOptions(feed=[given.name], fetch=outputs.values())
+        values = session._make_callable_from_options(options)(value)
+        return dict(zip(outputs, values, strict=True))
+
+    yield call
+    session.close()
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_session_gives_the_same_numbers(ask, wanted, name):
+    ((_, value),) = INPUTS[name].items()
+    found = ask(name, value)
+    assert found.keys() == wanted[name].keys()
+    for key in found:
+        np.testing.assert_allclose(found[key], wanted[name][key], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_empty_request_is_answered(ask, wanted, name):
+    ((_, value),) = INPUTS[name].items()
+    for key, found in ask(name, value[:0]).items():
+        assert found.shape == (0, *wanted[name][key].shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("encode", np.zeros([2, 28, 28, 1], np.float32), "encode: image must have shape [B, 12, 1"),
+        ("encode", np.zeros([2, 12, 12], np.float32), "encode: image must have shape [B, 12, 12, "),
+        ("reconstruct", np.zeros([2, 12, 12, 3], np.float32), "reconstruct: image must have shape"),
+        ("decode", np.zeros([2, 4], np.float32), "decode: z must have shape [B, 3], got] [2 4]"),
+        ("sample", np.zeros([2, 1], np.int64), "sample: seed must have shape [B], got] [2 1]"),
+        ("sample", np.zeros([], np.int64), "sample: seed must have shape [B], got] []"),
+        ("encode", 255.0 * IMAGES, "encode: image must be in [0, 1]"),
+        ("serving_default", IMAGES - 1.0, "reconstruct: image must be in [0, 1]"),
+    ],
+)
+def test_the_graph_refuses_what_the_signature_does_not_take(ask, name, value, message):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        ask(name, value)
+    assert message in str(caught.value)
+
+
+def test_a_python_session_refuses_a_wrong_shape_before_the_graph_sees_it(ask):
+    with pytest.raises(ValueError, match="Cannot feed value of shape"):
+        ask("encode", np.zeros([2, 28, 28, 1], np.float32), session_compares=True)
+
+
+def test_nothing_is_jit_compiled(saved_model):
+    functions = saved_model.meta_graphs[0].graph_def.library.function
+    assert len(functions) > 5
+    for function in functions:
+        assert not function.attr["_XlaMustCompile"].b
+        for node in function.node_def:
+            assert not node.attr["_XlaMustCompile"].b
+
+
+def test_only_the_model_is_saved(tiny_export, tiny_run):
+    names = [name for name, _ in tf.train.list_variables(f"{tiny_export}/variables/variables")]
+    assert len(names) == len(load_model(tiny_run).variables) + 1  # and the object graph
+    assert all(name.startswith(("model/", "_CHECKPOINTABLE_OBJECT_GRAPH")) for name in names)
+
+
+def test_the_export_does_not_name_the_folders_it_was_made_in(tiny_export, tiny_run, saved_model):
+    content = saved_model.SerializeToString()
+    assert os.path.dirname(tiny_run).encode() not in content
+    assert os.path.dirname(tiny_export).encode() not in content
+
+
+def test_exports_count_up_and_take_the_name_of_the_run(tiny_run, tmp_path):
+    base = str(tmp_path)
+    assert export_run(tiny_run + "/", base) == os.path.join(base, "tiny", "1")
+    assert export_run(tiny_run, base) == os.path.join(base, "tiny", "2")
+    assert os.listdir(base) == ["tiny"]
+
+
+def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(ServingModel, "_sample", lambda self, seed: {"z": self.missing})
+    with pytest.raises(AttributeError):
+        export_run(tiny_run, str(tmp_path))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(RunError, match=r"no flags\.cfg"):
+        export_run(str(tmp_path), str(tmp_path / "saved_models"))
+    assert os.listdir(tmp_path) == []
+
+
+def call(*words):
+    return startup.main("", export.ExportOptions, export.run, [*words, "--tensorflow_log"])
+
+
+def test_command_line_prints_where_and_how_to_look(tiny_run, tmp_path, capsys):
+    base = tmp_path / "with space"
+    assert call(f"--model_dir={tiny_run}", f"--export_dir={base}", "--name=other") == 0
+    folder = str(base / "other" / "1")
+    assert os.path.isfile(os.path.join(folder, "saved_model.pb"))
+    printed = capsys.readouterr().out.splitlines()
+    assert folder in printed[0]
+    assert printed[1] == f"saved_model_cli show --dir '{folder}' --all"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--model_dir is needed"),
+        (["--model_dir=m", "--export_dir="], "--export_dir must be a folder"),
+        (["--model_dir=m", "--name=a/b"], "--name must be the name of one folder, got 'a/b'"),
+        (["--model_dir=m", "--name=.."], "--name must be the name of one folder, got '..'"),
+        (["--model_dir=m", "--name="], "--name must be the name of one folder, got ''"),
+    ],
+)
+def test_bad_command_lines(words, message, capsys):
+    assert call(*words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,167 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import inference, settings
+from vae_lowlevel.data import sources
+from vae_lowlevel.loading import load
+
+
+def call(*words):
+    """Runs the command line here, with TensorFlow's log left where it is."""
+    return inference.main([*words, "--tensorflow_log"])
+
+
+def test_images(tiny_run, count):
+    test = sources.load(settings.read_run(tiny_run).data).test
+    return test.image[:count].astype(np.float32) / 255.0
+
+
+test_images.__test__ = False
+
+
+def read_png(path):
+    return tf.io.decode_png(tf.io.read_file(str(path))).numpy()
+
+
+def tile(picture, row, column):
+    """One image of a grid of 12x12 tiles with lines of 2 pixels between them."""
+    return picture[14 * row : 14 * row + 12, 14 * column : 14 * column + 12]
+
+
+def assert_shows(picture, row, column, image):
+    np.testing.assert_allclose(tile(picture, row, column), 255.0 * image, atol=0.501)
+
+
+def test_load_is_found_here():
+    assert inference.load is load
+
+
+def test_encode_writes_the_posterior_of_the_first_test_images(tiny_run, tmp_path, capsys):
+    path = str(tmp_path / "z.npz")
+    assert call("encode", f"--model_dir={tiny_run}", f"--output={path}", "--count=3") == 0
+    assert capsys.readouterr().out == f"wrote {path}\n"
+    wanted = load(tiny_run).encode(test_images(tiny_run, 3))
+    with np.load(path) as written:
+        assert sorted(written.files) == ["z_log_var", "z_mean"]
+        np.testing.assert_array_equal(written["z_mean"], wanted.z_mean)
+        np.testing.assert_array_equal(written["z_log_var"], wanted.z_log_var)
+
+
+def test_sample_from_an_export_to_npz_and_png(tiny_export, tmp_path):
+    for path in (tmp_path / "x.npz", tmp_path / "x.png"):
+        words = [f"--model_dir={os.path.dirname(tiny_export)}", "--count=5", "--seed=4"]
+        assert call("sample", *words, f"--output={path}") == 0
+    with np.load(tmp_path / "x.npz") as written:
+        image = written["image"]
+    np.testing.assert_array_equal(image, load(tiny_export).sample(5, seed=4))
+    picture = read_png(tmp_path / "x.png")
+    assert picture.shape == (2 * 14 - 2, 3 * 14 - 2, 1)
+    for index in range(5):
+        assert_shows(picture, *divmod(index, 3), image[index])
+
+
+def test_reconstruct_draws_each_image_over_its_reconstruction(tiny_export, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [12, 12, 12], np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    words = [f"--model_dir={tiny_export}", f"--input={tmp_path / 'x.npy'}"]
+    assert call("reconstruct", *words, f"--output={tmp_path / 'x.png'}") == 0
+    picture = read_png(tmp_path / "x.png")
+    reconstruction = load(tiny_export).reconstruct(images)
+    for index in range(12):
+        row, column = divmod(index, 10)
+        assert_shows(picture, 2 * row, column, images[index][..., None] / 255.0)
+        assert_shows(picture, 2 * row + 1, column, reconstruction[index])
+
+
+def test_interpolate_goes_from_each_image_to_the_next(tiny_run, tmp_path):
+    for path in (tmp_path / "x.npz", tmp_path / "x.png"):
+        words = [f"--model_dir={tiny_run}", "--count=3", "--steps=4"]
+        assert call("interpolate", *words, f"--output={path}") == 0
+    with np.load(tmp_path / "x.npz") as written:
+        image = written["image"]
+    assert image.shape == (2, 4, 12, 12, 1)
+    ends = load(tiny_run).reconstruct(test_images(tiny_run, 3))
+    np.testing.assert_allclose(image[:, 0], ends[:-1], atol=1e-6)
+    np.testing.assert_allclose(image[:, -1], ends[1:], atol=1e-6)
+    picture = read_png(tmp_path / "x.png")
+    for pair in range(2):
+        for step in range(4):
+            assert_shows(picture, pair, step, image[pair, step])
+
+
+def test_what_is_written_can_be_read_again(tiny_run, tmp_path):
+    samples = tmp_path / "x.npz"
+    assert call("sample", f"--model_dir={tiny_run}", "--count=3", f"--output={samples}") == 0
+    words = [f"--model_dir={tiny_run}", f"--input={samples}", f"--output={tmp_path / 'z.npz'}"]
+    assert call("encode", *words) == 0
+    with np.load(tmp_path / "z.npz") as written:
+        assert written["z_mean"].shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the first word must be one of encode, reconstruct, sample, interpolate"),
+        (["paint"], "must be one of encode, reconstruct, sample, interpolate, got 'paint'"),
+        (["sample", "--output=x.npz"], "--model_dir is needed"),
+        (["sample", "--model_dir=m"], "--output is needed"),
+        (["sample", "--model_dir=m", "--output=x.jpg"], "must end in .npz or .png, got 'x.jpg'"),
+        (["encode", "--model_dir=m", "--output=x.png"], "must end in .npz, got 'x.png'"),
+        (["sample", "--model_dir=m", "--output=no/x.png"], "there is no folder no"),
+        (["sample", "--model_dir=m", "--output=x.png", "--input=y.npy"], "leave out --input=y.npy"),
+        (["sample", "--model_dir=m", "--output=x.png", "--count=0"], "--count must be at least 1"),
+        (["interpolate", "--model_dir=m", "--output=x.png", "--steps=1"], "--steps must be at lea"),
+        (["sample", "more", "--model_dir=m", "--output=x.png"], "not a flag: 'more'"),
+    ],
+)
+def test_bad_command_lines(words, message, capsys):
+    assert call(*words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_images_of_an_export_have_to_be_given(tiny_export, tmp_path, capsys):
+    words = [f"--model_dir={tiny_export}", f"--output={tmp_path / 'x.npz'}"]
+    assert call("encode", *words) == 2
+    assert "--input is needed" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_model(tmp_path, capsys):
+    assert call("sample", f"--model_dir={tmp_path}", f"--output={tmp_path / 'x.npz'}") == 1
+    assert "expected a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "array", "message"),
+    [
+        ("encode", np.zeros([2, 28, 28]), "x.npy: images must have shape"),
+        ("encode", np.zeros([0, 12, 12]), "expected at least one image, found none"),
+        ("interpolate", np.zeros([1, 12, 12]), "expected 2 or more, got 1"),
+    ],
+)
+def test_images_that_do_not_fit(tiny_run, tmp_path, capsys, command, array, message):
+    np.save(tmp_path / "x.npy", array)
+    words = [f"--input={tmp_path / 'x.npy'}", f"--output={tmp_path / 'y.npz'}"]
+    assert call(command, f"--model_dir={tiny_run}", *words) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "y.npz").exists()
+
+
+def test_help_answers_without_tensorflow():
+    program = (
+        "import sys\n"
+        "from vae_lowlevel import export, inference, startup\n"
+        "assert inference.main(['--help']) == 0\n"
+        "assert inference.main(['paint']) == 2\n"
+        "assert startup.main('', export.ExportOptions, export.run, ['--help']) == 0\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert "--steps  int  (default: 8)" in shown
+    assert "--export_dir  str  (default: saved_models)" in shown

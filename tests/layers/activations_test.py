@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from vae_lowlevel.config import ModelConfig
+from vae_lowlevel.layers.activations import ACTIVATIONS
+
+FORMULAS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: x * scipy.special.ndtr(x),
+    "silu": lambda x: x * scipy.special.expit(x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "tanh": np.tanh,
+}
+
+
+def test_every_choice_of_the_flag_has_its_activation():
+    choices = ModelConfig.__dataclass_fields__["activation"].metadata["choices"]
+    assert set(ACTIVATIONS) == set(FORMULAS) == set(choices)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_follows_its_formula(name):
+    x = np.linspace(-6, 6, 49)
+    np.testing.assert_allclose(
+        ACTIVATIONS[name](tf.constant(x, tf.float32)), FORMULAS[name](x), rtol=1e-5, atol=1e-6
+    )

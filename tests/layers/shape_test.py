@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.layers.shape import Crop, Reshape
+
+X = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+
+
+def test_reshape_flattens_and_gives_back():
+    flat = Reshape([-1])(tf.constant(X))
+    np.testing.assert_array_equal(flat, X.reshape(2, 60))
+    np.testing.assert_array_equal(Reshape([3, 4, 5])(flat), X)
+
+
+def test_crop_keeps_the_upper_left():
+    np.testing.assert_array_equal(Crop(2, 3)(tf.constant(X)), X[:, :2, :3, :])
+
+
+def test_shapes_are_known_when_the_batch_size_is_not():
+    image = tf.TensorSpec([None, 3, 4, 5])
+
+    def shape_of(layer, spec):
+        return tf.function(layer).get_concrete_function(spec).output_shapes
+
+    assert shape_of(Reshape([-1]), image) == [None, 60]
+    assert shape_of(Reshape([3, 4, 5]), tf.TensorSpec([None, 60])) == [None, 3, 4, 5]
+    assert shape_of(Crop(2, 3), image) == [None, 2, 3, 5]
+
+
+def test_empty_batch_keeps_its_shape():
+    flat = Reshape([-1])(tf.zeros([0, 3, 4, 5]))
+    assert flat.shape == [0, 60]
+    assert Reshape([3, 4, 5])(flat).shape == [0, 3, 4, 5]

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+
+from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lowlevel.distributions.posteriors import DiagonalPosterior
+from vae_lowlevel.distributions.priors import StandardPrior
+from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.randomness import BatchNoise, make_seed
+from vae_lowlevel.types import Batch
+
+RNG = np.random.default_rng(0)
+B, D, PIXELS = 4, 2, 6
+IMAGE = RNG.uniform(size=[B, 2, 3, 1]).astype(np.float32)
+TO_POSTERIOR = RNG.normal(scale=0.7, size=[PIXELS, 2 * D]).astype(np.float32)
+TO_LOGITS = RNG.normal(size=[D, PIXELS]).astype(np.float32)
+SCALE = 0.5
+LIKELIHOODS = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood(SCALE)}
+
+
+def make_noise(first_row=0, rows=B):
+    return BatchNoise(make_seed(0), first_row, rows, B)
+
+
+class LinearMap(tf.Module):
+    def __init__(self, kernel, out_shape):
+        super().__init__()
+        self.kernel = tf.Variable(kernel)
+        self.out_shape = out_shape
+
+    def __call__(self, x):
+        flat = tf.reshape(x, [-1, self.kernel.shape[0]])
+        return tf.reshape(flat @ self.kernel, [-1, *self.out_shape])
+
+
+def build_model(likelihood, to_posterior=TO_POSTERIOR):
+    return VAE(
+        image_shape=(2, 3, 1),
+        latent_dim=D,
+        encoder=LinearMap(to_posterior, [2 * D]),
+        posterior=DiagonalPosterior(D),
+        prior=StandardPrior(D),
+        decoder=LinearMap(TO_LOGITS, [2, 3, 1]),
+        likelihood=LIKELIHOODS[likelihood],
+    )
+
+
+def build_objective(kl_weight=1.0, **settings):
+    return Elbo(kl_weight=kl_schedules.constant(kl_weight), **settings)
+
+
+def local_mean(values):
+    return tf.reduce_mean(values, 0)
+
+
+def evaluate(objective, model, step=0, global_mean=local_mean):
+    label = tf.zeros([B], tf.int32)
+    batch = Batch(tf.constant(IMAGE), label)
+    return objective(model, batch, make_noise(), tf.constant(step, tf.int64), global_mean)
+
+
+def loss_gradients(objective, model, global_mean=local_mean):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(evaluate(objective, model, global_mean=global_mean).loss)
+    gradients = tape.gradient(loss, [model.encoder.kernel, model.decoder.kernel])
+    return [gradient.numpy() for gradient in gradients]
+
+
+def reference_terms(likelihood, reduction, kl_weight, to_posterior, to_logits):
+    """Computes the terms in float64 from the formulas."""
+    x = IMAGE.reshape(B, PIXELS).astype(np.float64)
+    loc, raw = np.split(x @ to_posterior, 2, axis=-1)
+    log_variance = 10 * np.tanh(raw / 10)
+    epsilon = make_noise().normal("posterior", (D,)).numpy()
+    z = loc + np.exp(log_variance / 2) * epsilon
+    mean = scipy.special.expit(z @ to_logits)
+    if likelihood == "bernoulli":
+        log_prob = (x * np.log(mean) + (1 - x) * np.log(1 - mean)).sum(-1)
+    else:
+        log_prob = scipy.stats.norm.logpdf(x, mean, SCALE).sum(-1)
+    rate = 0.5 * (loc**2 + np.exp(log_variance) - 1 - log_variance).sum(-1)
+    mse = ((mean - x) ** 2).mean(-1)
+    reconstruction = {
+        ("bernoulli", "sum"): -log_prob,
+        ("gaussian", "sum"): -log_prob,
+        ("bernoulli", "mean"): -log_prob / PIXELS,
+        ("gaussian", "mean"): mse,
+    }[likelihood, reduction]
+    return {
+        "loss": reconstruction + kl_weight * rate,
+        "elbo": log_prob - rate,
+        "distortion": -log_prob,
+        "rate": rate,
+        "mse": mse,
+    }
+
+
+CASES = [(name, reduction) for name in LIKELIHOODS for reduction in ("sum", "mean")]
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize(("likelihood", "reduction"), CASES)
+def test_terms_follow_their_formulas(likelihood, reduction, kl_weight):
+    objective = build_objective(kl_weight, pixel_reduction=reduction)
+    terms = evaluate(objective, build_model(likelihood))
+    expected = reference_terms(likelihood, reduction, kl_weight, TO_POSTERIOR, TO_LOGITS)
+    assert terms._fields == objective.terms == tuple(expected)
+    for name, value in terms._asdict().items():
+        assert value.dtype == tf.float32
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(("likelihood", "reduction"), CASES)
+def test_gradients_match_finite_differences_of_the_formulas(likelihood, reduction):
+    objective = build_objective(3.0, pixel_reduction=reduction)
+    gradients = loss_gradients(objective, build_model(likelihood))
+    parameters = [TO_POSTERIOR.astype(np.float64), TO_LOGITS.astype(np.float64)]
+    step = 1e-5
+    for which, gradient in enumerate(gradients):
+        expected = np.zeros_like(parameters[which])
+        for index in np.ndindex(expected.shape):
+            losses = []
+            for sign in (1, -1):
+                moved = [parameter.copy() for parameter in parameters]
+                moved[which][index] += sign * step
+                losses.append(reference_terms(likelihood, reduction, 3.0, *moved)["loss"].mean())
+            expected[index] = (losses[0] - losses[1]) / (2 * step)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("likelihood", "reduction"), CASES)
+def test_kl_weight_scales_the_share_of_the_kl_in_the_gradient(likelihood, reduction):
+    model = build_model(likelihood)
+    none, one, four = (
+        loss_gradients(build_objective(weight, pixel_reduction=reduction), model)
+        for weight in (0.0, 1.0, 4.0)
+    )
+    with tf.GradientTape() as tape:
+        rate = tf.reduce_mean(evaluate(build_objective(), model).rate)
+    of_rate = tape.gradient(rate, model.encoder.kernel)
+    assert np.linalg.norm(of_rate) > 0.1
+    np.testing.assert_allclose(one[0] - none[0], of_rate, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(four[0] - none[0], 4 * of_rate, rtol=1e-3, atol=1e-4)
+    # The decoder has no part in the KL.
+    np.testing.assert_array_equal(none[1], four[1])
+
+
+def test_kl_weight_changes_the_loss_and_no_other_term():
+    model = build_model("bernoulli")
+    one, four = (evaluate(build_objective(weight), model) for weight in (1.0, 4.0))
+    np.testing.assert_allclose(four.loss - one.loss, 3 * one.rate, rtol=1e-4)
+    np.testing.assert_allclose(one.loss, -one.elbo, rtol=1e-6)
+    for name in ("elbo", "distortion", "rate", "mse"):
+        np.testing.assert_array_equal(getattr(four, name), getattr(one, name))
+
+
+def test_kl_weight_follows_its_schedule_over_the_steps():
+    model = build_model("bernoulli")
+    objective = Elbo(kl_weight=kl_schedules.linear(2.0, warmup_steps=10))
+    for step, weight in [(0, 0.0), (5, 1.0), (10, 2.0)]:
+        terms = evaluate(objective, model, step)
+        np.testing.assert_allclose(terms.loss, terms.distortion + weight * terms.rate, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_posterior_equal_to_the_prior_costs_nothing(likelihood):
+    terms = evaluate(build_objective(4.0), build_model(likelihood, np.zeros_like(TO_POSTERIOR)))
+    np.testing.assert_array_equal(terms.rate, [0] * B)
+    np.testing.assert_array_equal(terms.loss, terms.distortion)
+    np.testing.assert_array_equal(terms.elbo, -terms.distortion)
+
+
+def test_elbo_is_the_log_evidence_where_the_decoder_ignores_z():
+    model = build_model("bernoulli", np.zeros_like(TO_POSTERIOR))
+    model.decoder.kernel.assign(tf.zeros_like(model.decoder.kernel))
+    # Every pixel is then Bernoulli(1/2), whose log-probability is -log 2 at any grey level.
+    np.testing.assert_allclose(
+        evaluate(build_objective(), model).elbo, [-PIXELS * np.log(2)] * B, rtol=1e-6
+    )
+
+
+def test_each_example_is_alone_in_its_terms():
+    model = build_model("gaussian")
+    together = evaluate(build_objective(), model)
+    row = Batch(tf.constant(IMAGE[2:3]), tf.zeros([1], tf.int32))
+    alone = build_objective()(model, row, make_noise(first_row=2, rows=1), 0, local_mean)
+    np.testing.assert_allclose(tf.stack(alone)[:, 0], tf.stack(together)[:, 2], rtol=1e-5)
+
+
+def test_free_bits_0_is_no_free_bits():
+    model = build_model("bernoulli")
+    free, plain = (
+        evaluate(build_objective(free_bits=0.0), model),
+        evaluate(build_objective(), model),
+    )
+    np.testing.assert_array_equal(free.loss, plain.loss)
+
+
+def test_huge_free_bits_leave_the_kl_no_gradient_and_a_constant_cost():
+    model = build_model("bernoulli")
+    terms = evaluate(build_objective(2.0, free_bits=100.0), model)
+    np.testing.assert_allclose(terms.loss, terms.distortion + 2.0 * 100.0 * D, rtol=1e-6)
+    free = loss_gradients(build_objective(2.0, free_bits=100.0), model)
+    without_kl = loss_gradients(build_objective(0.0), model)
+    for gradient, expected in zip(free, without_kl, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_free_bits_hold_for_each_dimension_by_its_mean_over_the_batch():
+    model = build_model("bernoulli")
+    kl = model.kl_per_dimension(model.encode(IMAGE)).numpy()
+    small, large = np.argsort(kl.mean(0))
+    free_bits = 0.9 * kl[:, small].mean() + 0.1 * kl[:, large].mean()
+    # Rows on both sides of the bound: it is the mean that counts.
+    assert kl[:, small].max() > free_bits > kl[:, small].min()
+    terms = evaluate(build_objective(2.0, free_bits=free_bits), model)
+    np.testing.assert_allclose(
+        terms.loss, terms.distortion + 2.0 * (free_bits + kl[:, large]), rtol=1e-5
+    )
+    # The reported terms are those of the model, not of the bound.
+    np.testing.assert_allclose(terms.rate, kl.sum(-1), rtol=1e-5)
+
+
+def test_free_bits_ask_for_the_mean_over_all_replicas():
+    model = build_model("bernoulli")
+    objective = build_objective(free_bits=0.5)
+    asked = []
+
+    def other_replicas_have_much(values):
+        asked.append(values)
+        return tf.fill([D], 1000.0)
+
+    terms = evaluate(objective, model, global_mean=other_replicas_have_much)
+    np.testing.assert_array_equal(terms.loss, evaluate(build_objective(), model).loss)
+    np.testing.assert_array_equal(asked[0], model.kl_per_dimension(model.encode(IMAGE)))
+    terms = evaluate(objective, model, global_mean=lambda values: tf.zeros([D]))
+    np.testing.assert_allclose(terms.loss, terms.distortion + 0.5 * D, rtol=1e-6)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_saturated_networks_stay_finite_with_their_gradients(likelihood):
+    model = build_model(likelihood, 1e3 * TO_POSTERIOR)
+    model.decoder.kernel.assign(1e3 * TO_LOGITS)
+    assert np.all(np.isfinite(tf.stack(evaluate(build_objective(), model))))
+    for gradient in loss_gradients(build_objective(), model):
+        assert np.all(np.isfinite(gradient))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel.optimizers.clipping import clip_gradients
+
+# The global norm is sqrt(9 + 16 + 144) = 13.
+GRADIENTS = [np.array([[3.0, 4.0]], np.float32), np.array([-12.0], np.float32)]
+
+
+def assert_gradients_equal(found, expected, **tolerance):
+    for gradient, values in zip(found, expected, strict=True):
+        assert gradient.dtype == tf.float32
+        np.testing.assert_allclose(gradient, values, **tolerance)
+
+
+def test_gradients_above_the_norm_are_scaled_together():
+    safe = clip_gradients(GRADIENTS, 6.5)
+    assert_gradients_equal(safe.gradients, [[[1.5, 2.0]], [-6.0]], rtol=1e-6)
+    np.testing.assert_allclose(safe.norm, 13.0, rtol=1e-6)
+    assert safe.is_finite
+
+
+@pytest.mark.parametrize("clip_norm", [None, 13.001, 1e30])
+def test_gradients_below_the_norm_are_untouched(clip_norm):
+    safe = clip_gradients(GRADIENTS, clip_norm)
+    assert_gradients_equal(safe.gradients, GRADIENTS, rtol=0)
+    np.testing.assert_allclose(safe.norm, 13.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_zero_gradients_stay_zero(clip_norm):
+    safe = clip_gradients([tf.zeros([2]), tf.zeros([])], clip_norm)
+    assert_gradients_equal(safe.gradients, [[0, 0], 0], rtol=0)
+    assert safe.norm == 0
+    assert safe.is_finite
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_bad_number_zeroes_all_gradients(bad, clip_norm):
+    safe = clip_gradients([GRADIENTS[0], tf.constant([1.0, bad])], clip_norm)
+    assert not safe.is_finite
+    assert not np.isfinite(safe.norm)
+    assert_gradients_equal(safe.gradients, [[[0, 0]], [0, 0]], rtol=0)

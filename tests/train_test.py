@@ -1,0 +1,224 @@
+"""The program as a user runs it: in processes of its own, on images the package draws."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+TINY = (
+    "--dataset=shapes",
+    "--image_size=16",
+    "--shapes_examples=600",
+    "--validation_size=100",
+    "--latent_dim=2",
+    "--encoder_filters=4,8",
+    "--encoder_strides=2,2",
+    "--encoder_units=16",
+    "--decoder_filters=8,8,4",
+    "--decoder_strides=2,2",
+    "--kl_schedule=linear",
+    "--kl_warmup_epochs=1",
+    "--learning_rate_schedule=cosine",
+    "--batch_size=50",
+    "--epochs=3",
+)
+
+
+def program(module, *arguments, **keywords):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", f"vae_lowlevel.{module}", *arguments]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **streams, **keywords)
+
+
+def run(module, *arguments, cwd):
+    process = program(module, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def saved_state(model_dir):
+    """Every variable and slot of the latest checkpoint, by name."""
+    reader = tf.train.load_checkpoint(os.path.join(model_dir, "ckpt"))
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if n.endswith("VARIABLE_VALUE")}
+
+
+def history(model_dir):
+    with open(os.path.join(model_dir, "metrics.json")) as file:
+        metrics = json.load(file)
+
+    def without_times(terms):
+        return {k: v for k, v in terms.items() if k not in ("images_per_second",)}
+
+    return [
+        (r["epoch"], r["step"], without_times(r["train"]), r["validation"])
+        for r in metrics["history"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def cwd(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def finished(cwd):
+    """A whole run of three epochs of ten steps."""
+    code, out, err = run("train", *TINY, "--model_dir=runs/tiny", cwd=cwd)
+    assert code == 0, err
+    return cwd / "runs" / "tiny", out, err
+
+
+def test_a_good_run_writes_nothing_to_stderr(finished):
+    assert finished[2] == ""
+
+
+def test_the_table_and_the_epochs_are_shown(finished):
+    out = finished[1]
+    assert re.search(r"encoder/conv_0 +\[B, 8, 8, 4\] +40\n", out)
+    assert re.search(r"decoder/head +\[B, 16, 16, 1\] +37\n", out)
+    assert re.findall(r"^epoch (\d+) \|", out, re.M) == ["1", "2", "3"]
+
+
+def test_what_is_left_behind(finished):
+    model_dir = finished[0]
+    names = {"flags.cfg", "data.json", "ckpt", "best", "summaries", "figures", "metrics.json"}
+    assert set(os.listdir(model_dir)) == names
+    figures = {"reconstructions.png": (70, 178), "samples.png": (178, 178)}
+    figures |= {"manifold.png": (268, 268), "latent.png": (640, 700)}
+    assert set(os.listdir(model_dir / "figures")) == set(figures)
+    for name, size in figures.items():
+        picture = tf.io.decode_png(tf.io.read_file(str(model_dir / "figures" / name)))
+        assert picture.shape[:2] == size, name
+        assert len(np.unique(picture)) > 2, name
+
+
+def test_metrics(finished):
+    with open(finished[0] / "metrics.json") as file:
+        metrics = json.load(file)
+    assert [record["step"] for record in metrics["history"]] == [10, 20, 30]
+    for record in metrics["history"]:
+        for split in ("train", "validation"):
+            terms = record[split]
+            assert terms["elbo"] == pytest.approx(-terms["distortion"] - terms["rate"], rel=1e-5)
+    first, last = metrics["history"][0], metrics["history"][-1]
+    assert last["validation"]["elbo"] > first["validation"]["elbo"]
+    assert metrics["test"]["loss"] == pytest.approx(-metrics["test"]["elbo"], rel=1e-5)
+    assert metrics["flags"]["latent_dim"] == 2
+    assert metrics["versions"]["tensorflow"] == tf.__version__
+    assert metrics["train_seconds"] > 0
+
+
+def test_summaries_are_read_back(finished):
+    def read(split):
+        folder = finished[0] / "summaries" / split
+        (name,) = os.listdir(folder)
+        values = {}
+        for record in tf.data.TFRecordDataset(str(folder / name)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                values.setdefault(value.tag, []).append((event.step, value.tensor))
+        return values
+
+    train, validation = read("train"), read("validation")
+    wanted = {"loss", "distortion", "rate", "elbo", "mse", "kl_weight", "learning_rate"}
+    wanted |= {"gradient_norm", "images_per_second"}
+    assert wanted <= set(train)
+    assert [step for step, _ in train["loss"]] == [10, 20, 30]
+    record = history(finished[0])[1]
+    loss = tf.make_ndarray(train["loss"][1][1])
+    assert float(loss) == pytest.approx(record[2]["loss"], rel=1e-5)
+    active = tf.make_ndarray(validation["active_units"][-1][1])
+    assert float(active) == record_active(finished[0])
+    for tag in ("input", "reconstruction", "sample"):
+        step, tensor = validation[tag][-1]
+        png = tensor.string_val[2]
+        assert step == 30
+        assert tf.io.decode_png(png).shape == (70, 70, 1)
+
+
+def record_active(model_dir):
+    return history(model_dir)[-1][3]["active_units"]
+
+
+def test_the_export_stands_beside(finished):
+    assert os.listdir(finished[0].parent.parent / "saved_models" / "tiny") == ["1"]
+
+
+def test_the_saved_flags_say_that_the_run_is_finished_and_go_on_when_it_is_made_longer(
+    cwd, finished
+):
+    flagfile = "--flagfile=runs/tiny/flags.cfg"
+    before = saved_state(finished[0])
+    code, out, err = run("train", flagfile, cwd=cwd)
+    assert (code, err) == (0, "")
+    assert "is finished: 30 steps" in out
+    for name, value in saved_state(finished[0]).items():
+        np.testing.assert_array_equal(value, before[name])
+
+    code, out, err = run("train", flagfile, "--epochs=4", "--export_dir=", cwd=cwd)
+    assert (code, err) == (0, "")
+    assert "--epochs: was 3, now 4" in out
+    assert "cosine" in out
+    assert [record[:2] for record in history(finished[0])] == [(1, 10), (2, 20), (3, 30), (4, 40)]
+
+
+def test_evaluate_gives_the_numbers_of_the_run(cwd, finished):
+    with open(finished[0] / "metrics.json") as file:
+        test = json.load(file)["test"]
+    code, out, err = run("evaluate", "--model_dir=runs/tiny", cwd=cwd)
+    assert (code, err) == (0, "")
+    assert f"elbo         {test['elbo']:.4f}" in out
+    with open(finished[0] / "metrics.json") as file:
+        assert json.load(file)["test"] == test
+
+
+def test_another_model_in_the_same_folder_is_a_usage_error(cwd, finished):
+    code, _, err = run("train", *TINY, "--latent_dim=5", "--model_dir=runs/tiny", cwd=cwd)
+    assert code == 2
+    assert "--latent_dim: was 2, now 5" in err
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_stopped_and_gone_on_equals_unbroken_bit_for_bit(cwd, precision):
+    flags = (*TINY, f"--precision={precision}", "--steps_per_loop=4", "--export_dir=")
+    code, _, err = run("train", *flags, f"--model_dir=runs/whole_{precision}", cwd=cwd)
+    assert code == 0, err
+
+    model_dir = f"runs/broken_{precision}"
+    process = program("train", *flags, f"--model_dir={model_dir}", cwd=cwd)
+    for line in process.stdout:
+        if line.startswith("epoch 1"):
+            process.send_signal(signal.SIGTERM)
+            break
+    process.stdout.read()
+    err = process.stderr.read()
+    assert process.wait() == 75
+    assert "SIGTERM: saved at step" in err
+    assert f"--flagfile={model_dir}/flags.cfg" in err
+    assert 10 <= saved_state(cwd / model_dir)["state/step/.ATTRIBUTES/VARIABLE_VALUE"] < 30
+
+    code, out, err = run("train", f"--flagfile={model_dir}/flags.cfg", cwd=cwd)
+    assert (code, err) == (0, "")
+    assert "Going on at step" in out
+    whole = saved_state(cwd / f"runs/whole_{precision}")
+    broken = saved_state(cwd / model_dir)
+    assert set(whole) == set(broken)
+    assert any("/m/" in name for name in whole)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, broken[name], err_msg=name)
+    assert history(cwd / model_dir) == history(cwd / f"runs/whole_{precision}")
+
+
+def test_missing_data_are_named_with_the_folder(cwd, tmp_path):
+    code, _, err = run("train", "--dataset=mnist", f"--data_dir={tmp_path}", cwd=cwd)
+    assert code == 1
+    assert str(tmp_path) in err
+    assert "Traceback" not in err

@@ -1,0 +1,61 @@
+"""A training state small enough for a test, and the block that trains it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import Config
+from vae_lowlevel.training.state import TrainState
+from vae_lowlevel.training.step import make_train_block
+
+TINY = {
+    "latent_dim": 3,
+    "encoder_filters": (4,),
+    "encoder_strides": (2,),
+    "encoder_units": (8,),
+    "decoder_filters": (4, 4),
+    "decoder_strides": (2,),
+    "batch_size": 8,
+}
+
+
+@pytest.fixture
+def make_run():
+    """Returns make_run(strategy=None, jit_compile=False, block_steps=4, **settings)."""
+
+    def make(strategy=None, *, jit_compile=False, block_steps=4, objective=None, **settings):
+        config = Config.from_flat({**TINY, **settings})
+        strategy = strategy or tf.distribute.get_strategy()
+        with strategy.scope():
+            model = assembly.build_model(config.model, (8, 8, 1), config.training.seed)
+            state = TrainState(model, assembly.build_optimizer(config.optimizer, model))
+        objective = objective or assembly.build_objective(config.objective, steps_per_epoch=4)
+        block = make_train_block(
+            state,
+            objective,
+            assembly.build_learning_rate(config.optimizer, 4, 16),
+            strategy,
+            batch_size=config.training.batch_size,
+            block_steps=block_steps,
+            clip_norm=config.optimizer.clip_norm,
+            seed=config.training.seed,
+            jit_compile=jit_compile,
+        )
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, [40, 8, 8, 1]).astype(np.uint8)
+        order = random.permutation(40)[:32].reshape(4, 8).astype(np.int32)
+        return SimpleNamespace(
+            config=config,
+            state=state,
+            objective=objective,
+            block=block,
+            images=tf.constant(images),
+            labels=tf.zeros([40], tf.int32),
+            order=order,
+            strategy=strategy,
+        )
+
+    return make

@@ -1,0 +1,29 @@
+"""Variational autoencoders in low-level TensorFlow 2.
+
+The public names are loaded on first use, so that a program can answer `--help` or a bad flag
+before TensorFlow is imported.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Config": "vae_lowlevel.config",
+    "VAE": "vae_lowlevel.models.vae",
+    "build_model": "vae_lowlevel.assembly",
+    "load": "vae_lowlevel.inference",
+}
+
+__all__ = ["VAE", "Config", "build_model", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vae_lowlevel' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

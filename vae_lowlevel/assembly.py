@@ -1,0 +1,137 @@
+"""Config -> built objects. The one place that knows which setting chooses which class."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
+from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lowlevel.distributions.posteriors import DiagonalPosterior
+from vae_lowlevel.distributions.priors import StandardPrior
+from vae_lowlevel.layers.activations import ACTIVATIONS
+from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.networks.conv import conv_decoder, conv_encoder
+from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
+from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.optimizers import schedules
+from vae_lowlevel.optimizers.adam import Adam
+from vae_lowlevel.randomness import fold, make_seed
+
+
+def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: int) -> VAE:
+    """Builds the model with all its variables.
+
+    Args:
+        config: the model's settings.
+        image_shape: (H, W, C).
+        seed: of the initial weights.
+    """
+    height, width, channels = image_shape
+    posterior = DiagonalPosterior(config.latent_dim)
+    likelihood = _build_likelihood(config)
+    init_seed = fold(make_seed(seed), "initial weights")
+    shared = {"activation": ACTIVATIONS[config.activation], "dtype": tf.as_dtype(config.precision)}
+    encoder = {
+        **shared,
+        "image_shape": image_shape,
+        "out_features": posterior.parameter_size,
+        "units": config.encoder_units,
+        "seed": fold(init_seed, "encoder"),
+    }
+    decoder = {
+        **shared,
+        "image_shape": (height, width, channels * likelihood.parameters_per_value),
+        "in_features": config.latent_dim,
+        "units": config.decoder_units,
+        "seed": fold(init_seed, "decoder"),
+    }
+    if config.network == "mlp":
+        networks = mlp_encoder(**encoder), mlp_decoder(**decoder)
+    else:
+        networks = (
+            conv_encoder(
+                **encoder,
+                filters=config.encoder_filters,
+                strides=config.encoder_strides,
+                kernel_size=config.kernel_size,
+            ),
+            conv_decoder(
+                **decoder,
+                filters=config.decoder_filters,
+                strides=config.decoder_strides,
+                kernel_size=config.kernel_size,
+            ),
+        )
+    return VAE(
+        image_shape=image_shape,
+        latent_dim=config.latent_dim,
+        encoder=networks[0],
+        posterior=posterior,
+        prior=StandardPrior(config.latent_dim),
+        decoder=networks[1],
+        likelihood=likelihood,
+    )
+
+
+def build_float32_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
+    """Builds the model that is evaluated and exported: float32 throughout."""
+    model_config = dataclasses.replace(config.model, precision="float32")
+    return build_model(model_config, image_shape, config.training.seed)
+
+
+def _build_likelihood(config: ModelConfig) -> BernoulliLikelihood | GaussianLikelihood:
+    if config.likelihood == "gaussian":
+        return GaussianLikelihood(config.likelihood_scale)
+    return BernoulliLikelihood()
+
+
+def build_objective(config: ObjectiveConfig, steps_per_epoch: int) -> Elbo:
+    """Builds the objective; schedules given in epochs become steps."""
+    if config.kl_schedule == "linear":
+        weight = kl_schedules.linear(config.kl_weight, config.kl_warmup_epochs * steps_per_epoch)
+    elif config.kl_schedule == "cyclical":
+        weight = kl_schedules.cyclical(
+            config.kl_weight, config.kl_cycle_epochs * steps_per_epoch, config.kl_ramp_fraction
+        )
+    else:
+        weight = kl_schedules.constant(config.kl_weight)
+    return Elbo(
+        kl_weight=weight, pixel_reduction=config.pixel_reduction, free_bits=config.free_bits
+    )
+
+
+def build_final_objective(config: ObjectiveConfig) -> Elbo:
+    """Builds the objective with the full KL weight, for the test at the end."""
+    return build_objective(dataclasses.replace(config, kl_schedule="constant"), steps_per_epoch=1)
+
+
+def build_learning_rate(
+    config: OptimizerConfig, steps_per_epoch: int, total_steps: int
+) -> schedules.Schedule:
+    """Builds the learning-rate schedule."""
+    if config.learning_rate_schedule == "cosine":
+        schedule = schedules.cosine(
+            config.learning_rate, total_steps, config.learning_rate_final_fraction
+        )
+    elif config.learning_rate_schedule == "exponential":
+        schedule = schedules.exponential(
+            config.learning_rate,
+            config.learning_rate_decay,
+            config.learning_rate_decay_epochs * steps_per_epoch,
+        )
+    else:
+        schedule = schedules.constant(config.learning_rate)
+    return schedules.with_warmup(schedule, config.learning_rate_warmup_steps)
+
+
+def build_optimizer(config: OptimizerConfig, model: VAE) -> Adam:
+    """Builds the optimiser with the moments of the model's variables."""
+    return Adam(
+        model.trainable_variables,
+        beta1=config.adam_beta1,
+        beta2=config.adam_beta2,
+        epsilon=config.adam_epsilon,
+    )

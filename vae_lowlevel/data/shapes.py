@@ -1,0 +1,121 @@
+"""Draws ellipses, squares and hearts with known factors of variation: data without a download.
+
+The factors are those of dSprites, but continuous, with soft edges and for any image size. Each
+outline is a signed distance, negative inside; a pixel's brightness falls from 1 to 0 over one
+pixel of distance around the edge.
+
+References:
+    Matthey, Higgins, Hassabis, Lerchner, "dSprites: Disentanglement testing Sprites dataset", 2017.
+    Quilez, "2D distance functions", 2020: the box, ellipse bound and heart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from vae_lowlevel.types import Examples
+
+CLASS_NAMES = ("ellipse", "square", "heart")
+FACTOR_NAMES = ("shape", "scale", "orientation", "x", "y")
+
+_SMALLEST_SCALE = 0.5
+_RADIUS = 0.25  # of the circle around a shape of scale 1, as a part of the image size
+_BORDER = 1.0  # pixels that stay black all around
+_ASPECT = 0.5  # short by long axis of the ellipse
+_CHUNK_PIXELS = 1 << 16  # keeps the intermediate arrays in the processor's cache
+
+_Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def draw_shapes(count: int, image_size: int, seed: int) -> Examples:
+    """Draws white shapes on black, one wholly inside each image.
+
+    Image i depends on (image_size, seed, i) alone, not on `count`. In pixels, with row 0 at the
+    top, a shape's centre of mass is at column `margin + x * (image_size - 2 * margin)`, and
+    likewise its row by y, where `margin = image_size / 4 + 1` leaves room for the largest shape.
+
+    Args:
+        count: how many images N, 0 or more.
+        image_size: height and width S in pixels, at least 8.
+        seed: a number, 0 or more; the factors come from the stream it starts.
+
+    Returns:
+        image uint8 [N, S, S, 1]; label int32 [N], an index into `CLASS_NAMES`; factors float32
+        [N, 5] in the order of `FACTOR_NAMES`, independent and uniform: shape in {0, 1, 2}, scale in
+        [0.5, 1], orientation in [0, 2 pi] radians, from the x axis (right) towards the y axis
+        (down), and x and y in [0, 1]. An ellipse looks the same after half a turn, a square after
+        a quarter.
+    """
+    factors = _draw_factors(count, seed)
+    label = factors[:, 0].astype(np.int32)
+    image = np.empty([count, image_size, image_size, 1], np.uint8)
+    chunk = max(1, _CHUNK_PIXELS // image_size**2)
+    for index, distance in enumerate((_ellipse, _square, _heart)):
+        (rows,) = np.nonzero(label == index)
+        for first in range(0, len(rows), chunk):
+            own = rows[first : first + chunk]
+            image[own, :, :, 0] = _render(distance, factors[own], image_size)
+    return Examples(image, label, factors)
+
+
+def _draw_factors(count: int, seed: int) -> np.ndarray:
+    """Draws float32 [N, 5]; row by row, so that a larger count only appends."""
+    uniform = np.random.Generator(np.random.Philox(seed)).random([count, len(FACTOR_NAMES)])
+    shape, scale, orientation, x, y = uniform.T
+    columns = [
+        np.floor(len(CLASS_NAMES) * shape),
+        _SMALLEST_SCALE + (1 - _SMALLEST_SCALE) * scale,
+        2 * math.pi * orientation,
+        x,
+        y,
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _render(distance: _Distance, factors: np.ndarray, image_size: int) -> np.ndarray:
+    """Draws uint8 [N, S, S] of one outline."""
+    _, scale, orientation, x, y = factors.T[:, :, None, None]
+    radius = _RADIUS * image_size * scale
+    margin = _RADIUS * image_size + _BORDER
+    pixel = np.arange(image_size, dtype=np.float32) + np.float32(0.5)
+    right = (pixel - (margin + x * (image_size - 2 * margin))) / radius
+    down = (pixel[:, None] - (margin + y * (image_size - 2 * margin))) / radius
+    cos, sin = np.cos(orientation), np.sin(orientation)
+    edge = radius * distance(cos * right + sin * down, cos * down - sin * right)
+    return np.rint(255 * np.clip(0.5 - edge, 0, 1)).astype(np.uint8)
+
+
+def _ellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Distance to the ellipse of semi-axes 1 and `_ASPECT`, exact to first order at its edge."""
+    v = v / _ASPECT
+    level = np.hypot(u, v)
+    slope = np.maximum(np.hypot(u, v / _ASPECT), np.finfo(np.float32).tiny)
+    # The quotient is never below _ASPECT, but for the centre itself, where it would be 0 / 0.
+    return (level - 1) * np.maximum(level / slope, _ASPECT)
+
+
+def _square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Distance to the square whose corners are on the unit circle."""
+    across, along = np.abs(u) - math.sqrt(0.5), np.abs(v) - math.sqrt(0.5)
+    outside = np.hypot(np.maximum(across, 0), np.maximum(along, 0))
+    return outside + np.minimum(np.maximum(across, along), 0)
+
+
+# The heart is a square of side sqrt(1/2) on its tip and a half disc on each of its upper sides.
+# This is the height of its centre of mass above the tip, and the largest distance from it.
+_HEART_CENTRE = (1 / 4 + math.pi / 8 * (3 / 4 + 1 / (3 * math.pi))) / (1 / 2 + math.pi / 8)
+
+
+def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Distance to a heart, tip down on the unit circle, centre of mass at the origin."""
+    side = np.abs(u) * _HEART_CENTRE
+    height = (1 - v) * _HEART_CENTRE
+    disc = np.hypot(side - 0.25, height - 0.75) - math.sqrt(1 / 8)
+    along = np.maximum(side + height, 0) / 2
+    to_notch = np.hypot(side, height - 1)
+    to_flank = np.hypot(side - along, height - along)
+    square = np.copysign(np.minimum(to_notch, to_flank), side - height)
+    return np.where(side + height > 1, disc, square) / _HEART_CENTRE

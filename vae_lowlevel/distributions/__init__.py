@@ -1,0 +1,1 @@
+"""Posteriors, priors and likelihoods: they turn a network's output into TFP distributions."""

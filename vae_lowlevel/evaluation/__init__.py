@@ -1,0 +1,1 @@
+"""What a trained model is worth: term means, image quality, latents, figures."""

@@ -1,0 +1,70 @@
+"""Pictures without axes, as PNG files written by TensorFlow's own encoder."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+GAP = 2  # pixels between the tiles of a grid
+
+
+def image_grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """Lays images out in rows, with white lines between them.
+
+    Args:
+        images: float [N, H, W, C] in [0, 1].
+        columns: images in a row.
+
+    Returns:
+        uint8 [rows x (H + 2) - 2, columns x (W + 2) - 2, C].
+    """
+    count, height, width, channels = images.shape
+    rows = math.ceil(count / columns)
+    tiles = np.full([rows * columns, height + GAP, width + GAP, channels], 255, np.uint8)
+    tiles[:count, :height, :width] = np.round(np.clip(images, 0.0, 1.0) * 255.0)
+    grid = tiles.reshape(rows, columns, *tiles.shape[1:]).swapaxes(1, 2)
+    grid = grid.reshape(rows * (height + GAP), columns * (width + GAP), channels)
+    return grid[:-GAP, :-GAP]
+
+
+def comparison_grid(top: np.ndarray, bottom: np.ndarray, columns: int) -> np.ndarray:
+    """Lays out pairs: each row of `top` images has the row of `bottom` images beneath it.
+
+    Args:
+        top: float [N, H, W, C] in [0, 1].
+        bottom: as `top`.
+        columns: images in a row.
+
+    Returns:
+        uint8 [2 x rows x (H + 2) - 2, columns x (W + 2) - 2, C].
+    """
+    rows = [
+        image_grid(images, columns)
+        for start in range(0, len(top), columns)
+        for images in (top[start : start + columns], bottom[start : start + columns])
+    ]
+    width = rows[0].shape[1]
+    padded = []
+    for row in rows:
+        tile = np.full([row.shape[0] + GAP, width, row.shape[2]], 255, np.uint8)
+        tile[: row.shape[0], : row.shape[1]] = row[:, :width]
+        padded.append(tile)
+    return np.concatenate(padded)[:-GAP]
+
+
+def quantile_grid(columns: int) -> np.ndarray:
+    """Returns points of the plane at equal quantiles of N(0, I), float32 [columns^2, 2].
+
+    Row by row of the picture: the first coordinate grows to the right, the second upwards.
+    """
+    probability = (np.arange(columns) + 0.5) / columns
+    axis = math.sqrt(2.0) * tf.math.erfinv(2.0 * probability - 1.0).numpy()
+    second, first = np.meshgrid(axis[::-1], axis, indexing="ij")
+    return np.stack([first.ravel(), second.ravel()], -1).astype(np.float32)
+
+
+def write_png(path: str, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, 1 or 3] to a PNG file."""
+    tf.io.write_file(path, tf.io.encode_png(image))

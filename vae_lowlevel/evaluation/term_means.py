@@ -1,0 +1,98 @@
+"""Means of the objective's terms over a split: the same formula as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.randomness import BatchNoise, fold, make_seed
+from vae_lowlevel.types import Batch, Examples
+
+PaddedBatches = Iterable[tuple[Examples, np.ndarray]]
+
+
+class TermMeans:
+    """Evaluates an objective on padded batches; every example counts once.
+
+    The noise depends on the run's seed and the batch's number only, so that two evaluations of the
+    same weights agree.
+
+    Args:
+        model: a `VAE`.
+        objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms.
+        batch_size: rows of every batch.
+        seed: of the run.
+        per_example: (model, image) -> {name: float32 [B]}, further terms to average, or None.
+    """
+
+    def __init__(
+        self,
+        model: tf.Module,
+        objective: Callable[..., Any],
+        *,
+        batch_size: int,
+        seed: int,
+        per_example: Callable[[tf.Module, tf.Tensor], dict[str, tf.Tensor]] | None = None,
+    ) -> None:
+        self._model = model
+        self._objective = objective
+        self._batch_size = batch_size
+        self._seed = fold(make_seed(seed), "evaluation")
+        self._per_example = per_example
+        image = tf.TensorSpec([batch_size, *model.image_shape], tf.uint8)
+        label = tf.TensorSpec([batch_size], tf.int32)
+        mask = tf.TensorSpec([batch_size], tf.float32)
+        number = tf.TensorSpec([], tf.int64)
+        self._batch_sums = tf.function(
+            self._compute_batch_sums, input_signature=[image, label, mask, number, number]
+        )
+
+    def __call__(self, batches: PaddedBatches, step: int) -> tuple[dict[str, float], np.ndarray]:
+        """Averages over all examples.
+
+        Args:
+            batches: pairs of `Examples` and their float32 [B] mask, 0 where a row is padding.
+            step: for the objective's schedules.
+
+        Returns:
+            the mean of each term, and the posterior means float32 [N, D].
+        """
+        sums: dict[str, float] = {}
+        count = 0.0
+        z_means = []
+        for number, (examples, mask) in enumerate(batches):
+            totals, z_mean = self._batch_sums(
+                examples.image,
+                examples.label,
+                mask,
+                tf.constant(number, tf.int64),
+                tf.constant(step, tf.int64),
+            )
+            for name, value in totals.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            count += float(mask.sum())
+            z_means.append(z_mean.numpy()[mask > 0])
+        return {name: value / count for name, value in sums.items()}, np.concatenate(z_means)
+
+    def _compute_batch_sums(
+        self,
+        image: tf.Tensor,
+        label: tf.Tensor,
+        mask: tf.Tensor,
+        number: tf.Tensor,
+        step: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        batch = Batch(tf.cast(image, tf.float32) / 255.0, label)
+        noise = BatchNoise(fold(self._seed, number), 0, self._batch_size, self._batch_size)
+
+        def global_mean(values: tf.Tensor) -> tf.Tensor:
+            return tf.linalg.matvec(values, mask, transpose_a=True) / tf.reduce_sum(mask)
+
+        terms = self._objective(self._model, batch, noise, step, global_mean)._asdict()
+        if self._per_example is not None:
+            terms.update(self._per_example(self._model, batch.image))
+        sums = {name: tf.reduce_sum(term * mask) for name, term in terms.items()}
+        return sums, self._model.encode(batch.image).mean()

@@ -1,0 +1,148 @@
+"""Uses a trained model: encode, reconstruct, sample, interpolate.
+
+python -m vae_lowlevel.inference COMMAND --model_dir=runs/fashion --output=FILE [--input=FILE]
+
+encode        z_mean and z_log_var of images
+reconstruct   images decoded from their posterior means; in a .png beneath the images
+sample        images of draws from the prior
+interpolate   each image turned into the next, over the line between their posterior means
+
+An .npz output holds arrays named as in the signatures of an export, a .png output a grid of images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vae_lowlevel import settings, startup
+from vae_lowlevel.errors import ConfigError, DataError
+from vae_lowlevel.loading import load
+from vae_lowlevel.options import check, option
+
+if TYPE_CHECKING:
+    from vae_lowlevel.serving.arrays import Inference
+
+COMMANDS = ("encode", "reconstruct", "sample", "interpolate")
+PAIRS_IN_A_ROW = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InferenceOptions:
+    """Inference."""
+
+    command: str | None = option(
+        None, "What to do; the first word, if it is no flag.", choices=COMMANDS
+    )
+    model_dir: str | None = option(None, "Run folder, or export (a version or all versions).")
+    output: str | None = option(None, "File to write: .npz, or .png for images.")
+    input: str | None = option(
+        None,
+        "Images, .npy, .npz or .png: uint8, or float in [0, 1], of shape [N, H, W, C]. "
+        "Default: the first test images of the run's data.",
+    )
+    count: int = option(16, "How many samples; how many test images without --input.", at_least=1)
+    seed: int = option(0, "sample: seed of the draws.", at_least=0, below=2**31)
+    steps: int = option(8, "interpolate: images in a row, both ends included.", at_least=2)
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.command:
+            raise ConfigError(f"the first word must be one of {', '.join(COMMANDS)}")
+        if not self.model_dir:
+            raise ConfigError("--model_dir is needed: a run folder or an export")
+        if not self.output:
+            raise ConfigError("--output is needed: the .npz or .png file to write")
+        allowed = (".npz",) if self.command == "encode" else (".npz", ".png")
+        if not self.output.endswith(allowed):
+            raise ConfigError(
+                f"--output of {self.command} must end in {' or '.join(allowed)}, "
+                f"got {self.output!r}"
+            )
+        folder = os.path.dirname(self.output)
+        if folder and not os.path.isdir(folder):
+            raise ConfigError(f"--output={self.output}: there is no folder {folder}; make it first")
+        if self.command == "sample" and self.input:
+            raise ConfigError(f"sample takes no images: leave out --input={self.input}")
+
+
+def run(options: InferenceOptions) -> None:
+    """Runs one command and writes its output."""
+    model = load(options.model_dir)
+    if options.command == "sample":
+        images = None
+        arrays = {"image": model.sample(options.count, options.seed)}
+    else:
+        images = _read_input(options, model.image_shape)
+        arrays = _transform(options, model, images)
+    if options.output.endswith(".npz"):
+        np.savez(options.output, **arrays)
+    else:
+        from vae_lowlevel.evaluation.figures import write_png
+
+        write_png(options.output, _draw(options, images, arrays["image"]))
+    print(f"wrote {options.output}")
+
+
+def _read_input(options: InferenceOptions, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns the images to work on, float32 [N, H, W, C] in [0, 1]."""
+    if options.input:
+        from vae_lowlevel.data.image_files import read_images
+        from vae_lowlevel.serving.arrays import unit_images
+
+        try:
+            images = unit_images(read_images(options.input), image_shape)
+        except ValueError as error:
+            raise DataError(f"--input={options.input}: {error}") from None
+        if not len(images):
+            raise DataError(f"--input={options.input}: expected at least one image, found none")
+        return images
+    if not os.path.isfile(os.path.join(options.model_dir, "flags.cfg")):
+        raise ConfigError(
+            f"--input is needed: {options.model_dir} is an export, which knows of no test images"
+        )
+    from vae_lowlevel.data import sources
+
+    dataset = sources.load(settings.read_run(options.model_dir).data)
+    return dataset.test.image[: options.count].astype(np.float32) / np.float32(255.0)
+
+
+def _transform(
+    options: InferenceOptions, model: Inference, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    if options.command == "encode":
+        return model.encode(images)._asdict()
+    if options.command == "reconstruct":
+        return {"image": model.reconstruct(images)}
+    if len(images) < 2:
+        raise DataError("interpolate goes from each image to the next: expected 2 or more, got 1")
+    return {"image": model.interpolate(images[:-1], images[1:], options.steps)}
+
+
+def _draw(options: InferenceOptions, images: np.ndarray | None, results: np.ndarray) -> np.ndarray:
+    """Returns the results as a picture, uint8 [.., .., C]."""
+    from vae_lowlevel.evaluation.figures import comparison_grid, image_grid
+
+    if options.command == "reconstruct":
+        return comparison_grid(images, results, columns=min(len(images), PAIRS_IN_A_ROW))
+    if options.command == "interpolate":
+        return image_grid(results.reshape(-1, *results.shape[2:]), columns=options.steps)
+    return image_grid(results, columns=math.ceil(math.sqrt(len(results))))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit code; the first word is the command."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and not argv[0].startswith("-"):
+        argv[0] = f"--command={argv[0]}"
+    return startup.main(__doc__, InferenceOptions, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Layers without variables that change the shape of their input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+class Reshape(tf.Module):
+    """Gives every example the shape `shape`; `[-1]` flattens."""
+
+    def __init__(self, shape: Sequence[int], *, name: str = "reshape") -> None:
+        super().__init__(name=name)
+        self.shape = tuple(shape)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, ...] to [B, *shape]."""
+        if self.shape == (-1,):
+            # The product of known sizes, so that the result is known too.
+            return tf.reshape(x, [-1, math.prod(x.shape[1:])])
+        return tf.reshape(x, [-1, *self.shape])
+
+
+class Crop(tf.Module):
+    """Keeps the upper left `height` x `width` of an image."""
+
+    def __init__(self, height: int, width: int, *, name: str = "crop") -> None:
+        super().__init__(name=name)
+        self.height = height
+        self.width = width
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, height, width, C]."""
+        return x[:, : self.height, : self.width, :]

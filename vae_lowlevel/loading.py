@@ -1,0 +1,98 @@
+"""Loads trained models from run folders and exports; no data set is needed.
+
+TensorFlow is imported when something is loaded, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from vae_lowlevel import settings
+from vae_lowlevel.errors import RunError
+from vae_lowlevel.serving.versions import newest_export
+
+if TYPE_CHECKING:
+    from vae_lowlevel.models.vae import VAE
+    from vae_lowlevel.serving.arrays import Inference
+
+
+def load(path: str) -> Inference:
+    """Loads a trained model from a run folder or an export.
+
+    Args:
+        path: a run folder, an export's version folder, or the folder of its versions, of which the
+            newest is taken.
+
+    Raises:
+        RunError: there is neither, or it cannot be read.
+    """
+    if os.path.isfile(os.path.join(path, "flags.cfg")):
+        return _load_run(path)
+    export = newest_export(path)
+    if export is None:
+        found = "no such folder" if not os.path.isdir(path) else "found neither"
+        raise RunError(
+            f"{path}: expected a run folder (with flags.cfg), or an export (with saved_model.pb, "
+            f"or with a subfolder 1, 2, ... that has it); {found}"
+        )
+    return _load_export(export)
+
+
+def load_model(model_dir: str) -> VAE:
+    """Loads the model of a run with its best weights, float32 throughout; needs no data set.
+
+    Raises:
+        RunError: the folder is no run folder, has no weights yet or cannot be read.
+    """
+    config = settings.read_run(model_dir)
+    image_shape = _read_image_shape(model_dir)
+
+    from vae_lowlevel import assembly
+    from vae_lowlevel.training.checkpoint import restore_best
+
+    model = assembly.build_float32_model(config, image_shape)
+    restore_best(model_dir, model)
+    return model
+
+
+def _read_image_shape(model_dir: str) -> tuple[int, int, int]:
+    path = os.path.join(model_dir, "data.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            height, width, channels = json.load(file)["image_shape"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path}: expected a run's image_shape [H, W, C], found {error!r}; training writes it"
+        ) from error
+    return height, width, channels
+
+
+def _load_run(model_dir: str) -> Inference:
+    model = load_model(model_dir)
+
+    from vae_lowlevel.serving.arrays import Inference
+    from vae_lowlevel.serving.signatures import ServingModel
+
+    return Inference(ServingModel(model), model.image_shape, model.latent_dim)
+
+
+def _load_export(folder: str) -> Inference:
+    import tensorflow as tf
+
+    from vae_lowlevel.serving.arrays import Inference
+
+    try:
+        loaded = tf.saved_model.load(folder)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise RunError(f"{folder}: not a readable export: {error}") from error
+    missing = {"encode", "decode", "sample", "reconstruct"}.difference(loaded.signatures)
+    if missing:
+        raise RunError(
+            f"{folder}: a SavedModel of another kind: it lacks the signatures "
+            f"{', '.join(sorted(missing))}"
+        )
+    _, inputs = loaded.signatures["encode"].structured_input_signature
+    latent_dim = loaded.signatures["encode"].structured_outputs["z_mean"].shape[-1]
+    return Inference(loaded, tuple(inputs["image"].shape[1:]), latent_dim)

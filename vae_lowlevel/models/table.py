@@ -1,0 +1,48 @@
+"""The table of a model's layers that a run prints first."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from vae_lowlevel.layers.sequential import Sequential
+from vae_lowlevel.models.vae import VAE
+
+
+def count_parameters(module: tf.Module) -> int:
+    """Returns the number of trainable numbers of a module."""
+    return sum(math.prod(variable.shape) for variable in module.trainable_variables)
+
+
+def layer_table(model: VAE) -> str:
+    """Returns a table of layers, output shapes (B is the batch) and parameter counts."""
+    rows = [("layer", "output shape", "parameters")]
+    image = tf.TensorSpec([None, *model.image_shape], tf.float32)
+    z = tf.TensorSpec([None, model.latent_dim], tf.float32)
+    for chain, spec in ((model.encoder, image), (model.decoder, z)):
+        shapes = _output_shapes(chain, spec)
+        for layer, shape in zip(chain.layers, shapes, strict=True):
+            sizes = ", ".join(["B", *map(str, shape[1:])])
+            rows.append(
+                (f"{chain.name}/{layer.name}", f"[{sizes}]", f"{count_parameters(layer):,}")
+            )
+    rows.append(("total", "", f"{count_parameters(model):,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _output_shapes(chain: Sequential, spec: tf.TensorSpec) -> list[tf.TensorShape]:
+    """Traces a chain of layers, without computing anything."""
+    shapes = []
+
+    @tf.function(input_signature=[spec])
+    def trace(x: tf.Tensor) -> None:
+        for layer in chain.layers:
+            x = layer(x)
+            shapes.append(x.shape)
+
+    trace.get_concrete_function()
+    return shapes

@@ -1,0 +1,1 @@
+"""Bodies of encoders and decoders, built as chains of layers."""

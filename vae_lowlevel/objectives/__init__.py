@@ -1,0 +1,1 @@
+"""Objectives: what is minimised, in per-example terms."""

@@ -1,0 +1,104 @@
+"""The negative evidence lower bound and its weighted kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from vae_lowlevel.objectives.kl_schedules import Schedule
+from vae_lowlevel.randomness import BatchNoise
+from vae_lowlevel.types import Batch
+
+GlobalMean = Callable[[tf.Tensor], tf.Tensor]
+
+
+class ElboTerms(NamedTuple):
+    """Per-example terms, each float32 [B].
+
+    Attributes:
+        loss: what is minimised.
+        elbo: -(distortion + rate), nats.
+        distortion: -log p(x|z), nats, one draw of z.
+        rate: KL(q(z|x) || p(z)), nats.
+        mse: squared error a pixel of the likelihood's mean.
+    """
+
+    loss: tf.Tensor
+    elbo: tf.Tensor
+    distortion: tf.Tensor
+    rate: tf.Tensor
+    mse: tf.Tensor
+
+
+class Elbo:
+    """Computes loss = reconstruction + kl_weight(step) x KL.
+
+    `sum`: reconstruction = distortion, nats an example. `mean`: reconstruction is the error a
+    pixel (the likelihood's `pixel_loss`); the KL stays summed over the latent dimensions.
+
+    With free bits, a latent dimension whose KL, averaged over the global batch, is at most
+    `free_bits` nats adds the constant `free_bits` to the loss, and so no gradient.
+
+    Args:
+        kl_weight: step -> weight.
+        pixel_reduction: "sum" or "mean".
+        free_bits: nats a latent dimension.
+
+    Attributes:
+        terms: the names of the terms, in order.
+
+    References:
+        Higgins et al., "beta-VAE", 2017, eq. 4 (kl_weight).
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
+        appendix C.8 (free bits).
+    """
+
+    terms = ElboTerms._fields
+
+    def __init__(
+        self, *, kl_weight: Schedule, pixel_reduction: str = "sum", free_bits: float = 0.0
+    ) -> None:
+        self.kl_weight = kl_weight
+        self.pixel_reduction = pixel_reduction
+        self.free_bits = free_bits
+
+    def __call__(
+        self,
+        model: tf.Module,
+        batch: Batch,
+        noise: BatchNoise,
+        step: tf.Tensor,
+        global_mean: GlobalMean,
+    ) -> ElboTerms:
+        """Returns the terms of every example.
+
+        Args:
+            model: a `VAE`.
+            batch: image float32 [B, H, W, C] in [0, 1].
+            noise: of this step, for the rows of this batch.
+            step: int scalar, for the schedule.
+            global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
+        """
+        posterior = model.encode(batch.image)
+        z = posterior.bijector.forward(noise.normal("posterior", (model.latent_dim,)))
+        likelihood = model.decode(z)
+
+        kl = model.kl_per_dimension(posterior)
+        rate = tf.reduce_sum(kl, -1)
+        log_prob = likelihood.log_prob(batch.image)
+        mse = tf.reduce_mean(tf.math.squared_difference(likelihood.mean(), batch.image), [1, 2, 3])
+
+        reconstruction = -log_prob
+        if self.pixel_reduction == "mean":
+            reconstruction = model.likelihood.pixel_loss(batch.image, log_prob, mse)
+        penalised = tf.reduce_sum(self._above_free_bits(kl, global_mean), -1)
+        loss = reconstruction + self.kl_weight(step) * penalised
+        return ElboTerms(loss=loss, elbo=log_prob - rate, distortion=-log_prob, rate=rate, mse=mse)
+
+    def _above_free_bits(self, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
+        if not self.free_bits:
+            return kl
+        is_above = global_mean(tf.stop_gradient(kl)) > self.free_bits
+        return tf.where(is_above, kl, self.free_bits)

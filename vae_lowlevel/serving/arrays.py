@@ -1,0 +1,155 @@
+"""The signatures on NumPy arrays of any length."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+CHUNK = 64
+
+
+class Encoding(NamedTuple):
+    """The posterior q(z|x) = N(z_mean, diag(exp(z_log_var))) of N images.
+
+    Attributes:
+        z_mean: float32 [N, D].
+        z_log_var: float32 [N, D].
+    """
+
+    z_mean: np.ndarray
+    z_log_var: np.ndarray
+
+
+class Inference:
+    """A trained VAE on NumPy arrays.
+
+    Rows are worked through in chunks of `CHUNK`, the last one filled up with zeros, so that a
+    row's result does not depend on how many there are. Images are given as uint8 in [0, 255] or
+    float in [0, 1], [N, H, W, C], or [N, H, W] when C is 1; wrong shapes, dtypes and ranges are a
+    ValueError. Images returned are float32 in [0, 1].
+
+    Args:
+        model: a `ServingModel`, or what `tf.saved_model.load` makes of its export.
+        image_shape: (H, W, C).
+        latent_dim: D.
+
+    Attributes:
+        image_shape: (H, W, C).
+        latent_dim: D.
+    """
+
+    def __init__(self, model: Any, image_shape: tuple[int, int, int], latent_dim: int) -> None:
+        # Kept whole: the signatures of a loaded export do not keep its variables alive.
+        self._model = model
+        self.image_shape = image_shape
+        self.latent_dim = latent_dim
+
+    def encode(self, image: np.ndarray) -> Encoding:
+        """Returns the posterior of each image."""
+        return Encoding(**self._call("encode", image=unit_images(image, self.image_shape)))
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Returns the mean image of p(x|z), [N, H, W, C], for finite floats z [N, D]."""
+        return self._call("decode", z=self._latents(z))["image"]
+
+    def reconstruct(self, image: np.ndarray) -> np.ndarray:
+        """Returns each image decoded from its posterior mean, [N, H, W, C]."""
+        return self._call("reconstruct", image=unit_images(image, self.image_shape))["image"]
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Returns mean images of draws from the prior, [count, H, W, C].
+
+        Image i is drawn with the seed 2^32 seed + i of the signature `sample`, so it is the same
+        whatever `count` is.
+
+        Args:
+            count: how many, at least 0.
+            seed: in [0, 2^31).
+        """
+        if count < 0:
+            raise ValueError(f"count must be at least 0, got {count}")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed must be in [0, 2**31), got {seed}")
+        seeds = (np.int64(seed) << 32) + np.arange(count, dtype=np.int64)
+        return self._call("sample", seed=seeds)["image"]
+
+    def interpolate(self, image_a: np.ndarray, image_b: np.ndarray, steps: int) -> np.ndarray:
+        """Decodes points on the straight line between the posterior means of pairs of images.
+
+        Args:
+            image_a: N images, the first of each pair.
+            image_b: N images, the second.
+            steps: points on the line, both ends included, at least 2.
+
+        Returns:
+            float32 [N, steps, H, W, C].
+        """
+        if steps < 2:
+            raise ValueError(f"steps must be at least 2, got {steps}")
+        start, end = self.encode(image_a).z_mean, self.encode(image_b).z_mean
+        if len(start) != len(end):
+            raise ValueError(
+                f"image_a and image_b must be of one length, got {len(start)} and {len(end)}"
+            )
+        weight = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
+        z = (1.0 - weight) * start[:, None] + weight * end[:, None]
+        image = self.decode(z.reshape(-1, self.latent_dim))
+        return image.reshape(len(start), steps, *self.image_shape)
+
+    def _call(self, signature: str, **named_input: np.ndarray) -> dict[str, np.ndarray]:
+        ((name, array),) = named_input.items()
+        function = self._model.signatures[signature]
+        chunks: dict[str, list[np.ndarray]] = {}
+        # Once at least: an empty array has empty outputs of the right shape.
+        for first in range(0, max(len(array), 1), CHUNK):
+            rows = array[first : first + CHUNK]
+            filled = np.zeros([CHUNK, *array.shape[1:]], array.dtype)
+            filled[: len(rows)] = rows
+            for output, value in function(**{name: tf.constant(filled)}).items():
+                chunks.setdefault(output, []).append(value.numpy()[: len(rows)])
+        return {output: np.concatenate(parts) for output, parts in chunks.items()}
+
+    def _latents(self, z: np.ndarray) -> np.ndarray:
+        z = np.asarray(z)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z must have shape [N, {self.latent_dim}], got {list(z.shape)}")
+        if not np.issubdtype(z.dtype, np.floating):
+            raise ValueError(f"z must be of floats, got {z.dtype}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused
+            z = z.astype(np.float32)
+        if not np.isfinite(z).all():
+            raise ValueError("z must be finite in float32, got NaN or infinity")
+        return z
+
+
+def unit_images(image: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns images as a model sees them.
+
+    Args:
+        image: uint8 in [0, 255] or float in [0, 1]; [N, H, W, C], or [N, H, W] when C is 1.
+        image_shape: (H, W, C).
+
+    Returns:
+        float32 [N, H, W, C] in [0, 1].
+
+    Raises:
+        ValueError: shape, dtype or range is another.
+    """
+    image = np.asarray(image)
+    shapes = [image_shape, image_shape[:2]] if image_shape[2] == 1 else [image_shape]
+    if image.shape[1:] not in shapes:
+        allowed = " or ".join(f"[{', '.join(['N', *map(str, shape)])}]" for shape in shapes)
+        raise ValueError(f"images must have shape {allowed}, got {list(image.shape)}")
+    image = image.reshape(-1, *image_shape)
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255.0)
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"images must be uint8 in [0, 255] or floats in [0, 1], got {image.dtype}")
+    if not np.all((image >= 0.0) & (image <= 1.0)):
+        raise ValueError(
+            "floating-point images must be in [0, 1] (divide 8-bit pixels by 255), got values "
+            f"from {image.min()} to {image.max()}"
+        )
+    return image.astype(np.float32)

@@ -1,0 +1,55 @@
+"""Checks that a signature's graph makes of its own inputs.
+
+TensorFlow Serving hands requests to the graph without comparing them to the declared shapes. What
+fails here is answered as an invalid argument that names the signature and the input.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def check_shape(value: tf.Tensor, spec: tf.TensorSpec, signature: str) -> tf.Tensor:
+    """Fails when the tensor at hand has not the declared rank and sizes.
+
+    Args:
+        value: an input of the signature.
+        spec: its name and declared shape, of which the first size, B, is free.
+        signature: for the message.
+
+    Returns:
+        `value`, with the static shape of `spec`.
+    """
+    # Shape inference believes what the placeholder declares. Behind this operation it knows
+    # nothing, so no graph optimizer can take the check for decided.
+    value = tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
+    rank = len(spec.shape)
+    wanted = tf.constant(spec.shape[1:].as_list(), tf.int32)
+    found = tf.shape(value)
+    # Filled up with -1 to the length of `wanted`: a lower rank is then an unequal size, where a
+    # comparison of other lengths would fail with its own message.
+    sizes = tf.concat([found[1:], tf.fill([rank - 1], -1)], 0)[: rank - 1]
+    is_right = tf.logical_and(
+        tf.equal(tf.size(found), rank), tf.reduce_all(tf.equal(sizes, wanted))
+    )
+    declared = ", ".join(["B", *map(str, spec.shape[1:])])
+    message = f"{signature}: {spec.name} must have shape [{declared}], got"
+    with tf.control_dependencies([tf.debugging.Assert(is_right, [message, found], summarize=8)]):
+        return tf.ensure_shape(value, spec.shape)
+
+
+def check_unit_range(image: tf.Tensor, signature: str) -> tf.Tensor:
+    """Fails when a pixel lies outside [0, 1] or is NaN.
+
+    Args:
+        image: float32 [B, H, W, C].
+        signature: for the message.
+
+    Returns:
+        `image`.
+    """
+    is_right = tf.reduce_all(tf.logical_and(image >= 0.0, image <= 1.0))
+    message = f"{signature}: image must be in [0, 1] (divide 8-bit pixels by 255), got values from"
+    found = [message, tf.reduce_min(image), "to", tf.reduce_max(image)]
+    with tf.control_dependencies([tf.debugging.Assert(is_right, found)]):
+        return tf.identity(image)

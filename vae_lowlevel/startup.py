@@ -1,0 +1,107 @@
+"""Starts a program of the package: help and bad flags before TensorFlow, then a quiet TensorFlow.
+
+TensorFlow 2.21 writes information lines to file descriptor 2 that no environment variable stops.
+While a program runs, descriptor 2 leads to a small filter process that drops exactly these lines
+and passes everything else on. It is a process of its own so that the last words of a crash get
+through. Python's own `sys.stderr` (tracebacks, the progress bar) goes to the terminal directly.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from vae_lowlevel import settings
+from vae_lowlevel.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    ConfigError,
+    DataError,
+    Interrupted,
+    RunError,
+)
+
+_HELP = {"-h", "-help", "--help", "--helpfull", "--helpshort"}
+
+# An absl C++ log line begins with its severity letter, month and day: I0807, W0807, E0807.
+# On a machine without an NVIDIA device, CUDA's failure to start is reported as an error, E; where
+# there is one, it is a real error and is shown.
+_FILTER = r"""
+import glob, re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+no_cuda = rb"" if glob.glob("/dev/nvidia*") else rb"|E\d{4} .*failed call to cuInit"
+noise = re.compile(
+    rb"I\d{4} \d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: I |"
+    rb"WARNING: All log messages before absl::InitializeLog|"
+    rb"To enable the following instructions:|"
+    rb"\w+ .*(Unable to register cu\w+ factory|computation placer already registered)" + no_cuda
+)
+for line in iter(sys.stdin.buffer.readline, b""):
+    if not noise.match(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
+
+
+def main(
+    usage: str, options: type, run: Callable[[Any], None], argv: list[str] | None = None
+) -> int:
+    """Parses flags, runs `run(options)` and returns the exit code.
+
+    Args:
+        usage: the head of the help text.
+        options: what the flags are read into.
+        run: the program; imports TensorFlow itself, after the flags were found good.
+        argv: arguments without the program's name; default: of this process.
+
+    Returns:
+        0 done, 1 data or run-time error, 2 usage, 75 interrupted and saved.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if _HELP.intersection(argv):
+        print(settings.help_text(usage, options))
+        return EXIT_DONE
+    try:
+        parsed = settings.parse(argv, options)
+        if not _wants_tensorflow_log(parsed):
+            quiet_tensorflow()
+        run(parsed)
+    except ConfigError as error:
+        print(f"error: {error}\nSee --help.", file=sys.stderr)
+        return EXIT_USAGE
+    except (DataError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+def _wants_tensorflow_log(parsed: Any) -> bool:
+    run = getattr(parsed, "run", parsed)
+    return run.tensorflow_log or "TF_CPP_MIN_LOG_LEVEL" in os.environ
+
+
+def quiet_tensorflow() -> None:
+    """Leads descriptor 2 through the filter for the rest of this process."""
+    terminal = os.dup(2)
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, errors="backslashreplace")
+    filtering = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _FILTER],
+        stdin=subprocess.PIPE,
+        stdout=terminal,
+        close_fds=True,
+    )
+    os.dup2(filtering.stdin.fileno(), 2)
+    filtering.stdin.close()
+    os.close(terminal)
+    # The filter ends by itself when the last writer of the pipe, this process, is gone.
+    filtering.returncode = 0

@@ -1,0 +1,30 @@
+"""Trains a variational autoencoder, measures it on the test split and exports it for serving.
+
+python -m vae_lowlevel.train --flagfile=flags/fashion.cfg
+
+The same command goes on with a run that was stopped. Exit codes: 0 done, 1 data or run-time error,
+2 usage, 75 interrupted with its state saved.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from vae_lowlevel import settings, startup
+from vae_lowlevel.config import Config
+from vae_lowlevel.training.run_folder import open_run_folder
+
+
+def run(config: Config) -> None:
+    """Trains as configured, from the start or from where the run folder stands."""
+    folder, notes = open_run_folder(config, settings.read_run)
+    for note in notes:
+        print(note)
+
+    from vae_lowlevel import workflow
+
+    workflow.train_run(config, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(startup.main(__doc__, Config, run))

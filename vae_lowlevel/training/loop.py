@@ -1,0 +1,217 @@
+"""The host's side of training: when to run a block, look, save and stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.errors import RunError
+from vae_lowlevel.training.checkpoint import RunCheckpoints
+from vae_lowlevel.training.interrupts import StopRequest
+from vae_lowlevel.training.progress import Progress
+from vae_lowlevel.training.reporter import Reporter
+from vae_lowlevel.training.state import TrainState
+from vae_lowlevel.training.step import STEP_SCALARS, TrainBlock
+from vae_lowlevel.training.summaries import Summaries
+
+# Steps in a row without a finite gradient after which going on is hopeless.
+MOST_SKIPPED_IN_ROW = 20
+
+
+class Order(Protocol):
+    """Which examples each step takes."""
+
+    steps_per_epoch: int
+
+    def block(self, step: int, steps: int) -> np.ndarray:
+        """Returns int32 [steps, batch_size], rows of the training split from step `step` on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """When the loop does what, in steps.
+
+    Attributes:
+        total_steps: length of the run.
+        block_steps: steps between two reads of the host.
+        call_steps: steps of one call to the device; at most `block_steps`.
+        checkpoint_every: steps between checkpoints; None for each epoch.
+        patience: epochs without a better validation ELBO before the end; None for no limit.
+        batch_size: examples a step, for images/s.
+    """
+
+    total_steps: int
+    block_steps: int
+    call_steps: int
+    checkpoint_every: int | None
+    patience: int | None
+    batch_size: int
+
+
+class TrainingLoop:
+    """Trains until the last step, the end of patience or a request to stop.
+
+    Args:
+        settings: when to do what.
+        state: changed by `train_block`.
+        progress: the run's course, updated here.
+        train_block: runs up to `settings.call_steps` steps on the device.
+        terms: names of the objective's terms, in the order of `train_block`.
+        images: uint8 [N, H, W, C], resident on the device.
+        labels: int32 [N], resident on the device.
+        order: which rows each step takes.
+        validate: step -> means of the validation split, or None if there is none.
+        checkpoints: where the state goes.
+        summaries: for TensorBoard.
+        reporter: for the user.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: LoopSettings,
+        state: TrainState,
+        progress: Progress,
+        train_block: TrainBlock,
+        terms: tuple[str, ...],
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        order: Order,
+        validate: Callable[[int], dict[str, float]] | None,
+        checkpoints: RunCheckpoints,
+        summaries: Summaries,
+        reporter: Reporter,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._progress = progress
+        self._train_block = train_block
+        self._columns = (*terms, *STEP_SCALARS)
+        self._images = images
+        self._labels = labels
+        self._order = order
+        self._validate = validate
+        self._checkpoints = checkpoints
+        self._summaries = summaries
+        self._reporter = reporter
+
+    def run(self, stop: StopRequest) -> None:
+        """Trains; returns when the run is over or `stop` was requested, with the state saved.
+
+        Raises:
+            RunError: gradients stayed non-finite.
+        """
+        settings = self._settings
+        step = saved = int(self._state.step.numpy())
+        while not (stop or self.is_over(step)):
+            end = self._next_event(step)
+            start = time.monotonic()
+            rows = self._run_block(step, end - step, stop)
+            seconds = time.monotonic() - start
+            step += len(rows)
+            self._account(step, rows, seconds)
+            if step % self._order.steps_per_epoch == 0 or step == settings.total_steps:
+                self._finish_epoch(step)
+            if self._is_checkpoint(step):
+                self._checkpoints.save()
+                saved = step
+        if step != saved:
+            self._checkpoints.save()
+        self._summaries.flush()
+
+    def is_over(self, step: int) -> bool:
+        """Returns whether the run ends at `step`."""
+        is_out_of_patience = self._progress.is_out_of_patience(self._settings.patience)
+        return step >= self._settings.total_steps or is_out_of_patience
+
+    def _next_event(self, step: int) -> int:
+        """Returns the step at which the block that starts at `step` has to end."""
+        settings = self._settings
+        periods = [self._order.steps_per_epoch]
+        if settings.checkpoint_every is not None:
+            periods.append(settings.checkpoint_every)
+        events = [(step // period + 1) * period for period in periods]
+        return min(step + settings.block_steps, settings.total_steps, *events)
+
+    def _is_checkpoint(self, step: int) -> bool:
+        return step % (self._settings.checkpoint_every or self._order.steps_per_epoch) == 0
+
+    def _run_block(self, step: int, steps: int, stop: StopRequest) -> np.ndarray:
+        """Runs up to `steps` steps, fewer if asked to stop; returns their values [steps, K]."""
+        call_steps = self._settings.call_steps
+        order = self._order.block(step, steps)
+        calls = []
+        for first in range(0, steps, call_steps):
+            rows = order[first : first + call_steps]
+            padded = np.zeros([call_steps, order.shape[1]], np.int32)
+            padded[: len(rows)] = rows
+            values = self._train_block(
+                self._images, self._labels, tf.constant(padded), tf.constant(len(rows))
+            )
+            calls.append((values, len(rows)))
+            if stop:
+                break
+        # The host's one read of the block.
+        return np.concatenate([values.numpy()[:count] for values, count in calls])
+
+    def _account(self, step: int, rows: np.ndarray, seconds: float) -> None:
+        """Adds a block to the epoch and shows it."""
+        progress = self._progress
+        for row in rows:
+            # One after another, so that the sums do not depend on where blocks begin.
+            progress.epoch_sums = progress.epoch_sums + row
+            is_skipped = row[self._columns.index("skipped")] > 0
+            progress.skipped_in_row = progress.skipped_in_row + 1 if is_skipped else 0
+            if progress.skipped_in_row >= MOST_SKIPPED_IN_ROW:
+                self._stop_diverged(step, row)
+        progress.epoch_steps += len(rows)
+        progress.epoch_seconds += seconds
+        progress.seconds += seconds
+        means = dict(zip(self._columns, rows.mean(0, dtype=np.float64).tolist(), strict=True))
+        images_per_second = len(rows) * self._settings.batch_size / seconds
+        self._summaries.scalars("train", step, {**means, "images_per_second": images_per_second})
+        self._reporter.block(step, means, images_per_second)
+
+    def _stop_diverged(self, step: int, row: np.ndarray) -> None:
+        values = ", ".join(
+            f"{name} {value:.4g}" for name, value in zip(self._columns, row, strict=True)
+        )
+        raise RunError(
+            f"{MOST_SKIPPED_IN_ROW} steps in a row gave gradients that are not finite; they were "
+            f"skipped, but the model does not recover. A step of the block that ended at {step}: "
+            f"{values}. Try a lower --learning_rate, --clip_norm=100, a larger --likelihood_scale "
+            "or --precision=float32."
+        )
+
+    def _finish_epoch(self, step: int) -> None:
+        """Validates, keeps the best weights, and decides about early stopping."""
+        progress = self._progress
+        epoch = -(-step // self._order.steps_per_epoch)
+        means = progress.epoch_sums / progress.epoch_steps
+        train = dict(zip(self._columns, means.tolist(), strict=True))
+        train["images_per_second"] = (
+            progress.epoch_steps * self._settings.batch_size / progress.epoch_seconds
+        )
+        record: dict[str, Any] = {"epoch": epoch, "step": step, "train": train, "validation": {}}
+        if self._validate is not None:
+            record["validation"] = self._validate(step)
+            self._summaries.scalars("validation", step, record["validation"])
+        self._summaries.image_grids(step)
+        record["seconds"] = progress.epoch_seconds
+        if progress.history and progress.history[-1]["epoch"] == epoch:
+            # A run that ended within this epoch was made longer.
+            progress.history.pop()
+        progress.history.append(record)
+
+        elbo = record["validation"].get("elbo")
+        if elbo is None or progress.best_elbo is None or elbo > progress.best_elbo:
+            progress.best_elbo, progress.best_epoch = elbo, epoch
+            self._checkpoints.save_best()
+        self._reporter.epoch(epoch, train, record["validation"], progress.epoch_seconds)
+        if step % self._order.steps_per_epoch == 0:
+            progress.start_epoch()

@@ -1,0 +1,115 @@
+"""One training step, and the block of steps that the device runs without coming back to Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from vae_lowlevel.optimizers.clipping import clip_gradients
+from vae_lowlevel.randomness import BatchNoise, fold, make_seed
+from vae_lowlevel.training.state import TrainState
+from vae_lowlevel.types import Batch
+
+TrainBlock = Callable[..., tf.Tensor]
+
+# Reported for each step, after the objective's own terms.
+STEP_SCALARS = ("kl_weight", "learning_rate", "gradient_norm", "skipped")
+
+
+def scale_image(image: tf.Tensor) -> tf.Tensor:
+    """Maps uint8 pixels to float32 in [0, 1]."""
+    return tf.cast(image, tf.float32) / 255.0
+
+
+def make_train_block(
+    state: TrainState,
+    objective: Callable[..., Any],
+    learning_rate: Callable[[tf.Tensor], tf.Tensor],
+    strategy: tf.distribute.Strategy,
+    *,
+    batch_size: int,
+    block_steps: int,
+    clip_norm: float | None,
+    seed: int,
+    jit_compile: bool,
+) -> TrainBlock:
+    """Makes the compiled function that trains for a block of steps.
+
+    Args:
+        state: trained in place; built inside the strategy's scope.
+        objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms with `loss`;
+            `terms` are their names, `kl_weight` a schedule.
+        learning_rate: step -> rate.
+        strategy: runs the step on each of its replicas.
+        batch_size: examples a step over all replicas.
+        block_steps: most steps of one call.
+        clip_norm: bound on the gradient's global norm; None for none.
+        seed: of the run.
+        jit_compile: compile with XLA. One replica: the whole block is one program. Several: forward
+            and backward pass of a replica; all-reduce and update stay outside.
+
+    Returns:
+        block(images, labels, order, steps) -> float32 [block_steps, K], the global means
+        of each step's terms, then `STEP_SCALARS`; rows after `steps` are zero. `images` uint8
+        [N, H, W, C], `labels` int32 [N], `order` int32 [block_steps, batch_size] (rows of `images`
+        for each step), `steps` int32 scalar.
+    """
+    replicas = strategy.num_replicas_in_sync
+    rows = batch_size // replicas
+    root = fold(make_seed(seed), "training")
+    model, optimizer = state.model, state.optimizer
+
+    def global_mean(values: tf.Tensor) -> tf.Tensor:
+        return _all_reduce(tf.reduce_sum(values, 0)) / batch_size
+
+    def _all_reduce(value: Any) -> Any:
+        if replicas == 1:
+            return value
+        return tf.distribute.get_replica_context().all_reduce("sum", value)
+
+    def compute_gradients(
+        image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        noise = BatchNoise(fold(root, step), first_row, rows, batch_size)
+        with tf.GradientTape() as tape:
+            computed = objective(model, Batch(scale_image(image), label), noise, step, global_mean)
+            # Sum over the own rows / global batch: the sum over replicas is the global mean.
+            means = [tf.reduce_sum(term) / batch_size for term in computed]
+            loss = means[objective.terms.index("loss")]
+        return tf.stack(means), tape.gradient(loss, model.trainable_variables)
+
+    if jit_compile and replicas > 1:
+        compute_gradients = tf.function(compute_gradients, jit_compile=True)
+
+    def replica_step(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first_row = replica * rows
+        own = indices if replicas == 1 else tf.slice(indices, [first_row], [rows])
+        step = tf.identity(state.step)
+        means, gradients = compute_gradients(
+            tf.gather(images, own), tf.gather(labels, own), first_row, step
+        )
+        safe = clip_gradients(_all_reduce(gradients), clip_norm)
+        rate = learning_rate(step)
+        optimizer.apply(model.trainable_variables, safe.gradients, rate, safe.is_finite)
+        state.step.assign_add(1)
+        skipped = 1.0 - tf.cast(safe.is_finite, tf.float32)
+        # Equal on every replica: divided so that the sum over replicas gives them back.
+        scalars = tf.stack([objective.kl_weight(step), rate, safe.norm, skipped]) / replicas
+        return tf.concat([means, scalars], 0)
+
+    @tf.function(jit_compile=jit_compile and replicas == 1)
+    def train_block(
+        images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
+    ) -> tf.Tensor:
+        width = len(objective.terms) + len(STEP_SCALARS)
+        history = tf.TensorArray(tf.float32, block_steps, element_shape=[width])
+        history = history.unstack(tf.zeros([block_steps, width]))
+        for index in tf.range(steps):
+            values = strategy.run(replica_step, (images, labels, order[index]))
+            history = history.write(index, strategy.reduce("sum", values, axis=None))
+        return history.stack()
+
+    return train_block

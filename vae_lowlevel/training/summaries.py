@@ -1,0 +1,57 @@
+"""TensorBoard summaries of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.evaluation.figures import image_grid
+
+GRID_IMAGES = 16
+
+
+class Summaries:
+    """Writes `<model_dir>/summaries/{train,validation}`.
+
+    Args:
+        model_dir: the run folder.
+        model: draws the image grids.
+        images: float32 [N, H, W, C] in [0, 1]; the first 16 are shown.
+        seed: int32 [2], of the sample grid: the same draws each time.
+    """
+
+    def __init__(
+        self, model_dir: str, model: tf.Module, images: np.ndarray, seed: tf.Tensor
+    ) -> None:
+        self._writers = {
+            split: tf.summary.create_file_writer(os.path.join(model_dir, "summaries", split))
+            for split in ("train", "validation")
+        }
+        self._images = tf.constant(images[:GRID_IMAGES])
+        self._reconstruct = tf.function(model.reconstruct)
+        self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed))
+
+    def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Writes scalars of the split "train" or "validation"."""
+        with self._writers[split].as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def image_grids(self, step: int) -> None:
+        """Writes grids of inputs, their reconstructions and samples to the split "validation"."""
+        grids = {
+            "input": self._images,
+            "reconstruction": self._reconstruct(self._images),
+            "sample": self._sample(),
+        }
+        with self._writers["validation"].as_default(step):
+            for name, images in grids.items():
+                tf.summary.image(name, image_grid(images.numpy(), columns=4)[None])
+
+    def flush(self) -> None:
+        """Brings what was written to disk."""
+        for writer in self._writers.values():
+            writer.flush()
