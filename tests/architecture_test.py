@@ -19,6 +19,15 @@ LEAVES = {"errors", "types", "options", "randomness", "config"}
 # What the entry points do, and what a notebook calls: these put everything together, and only the
 # entry points and they themselves import them.
 BODIES = {"workflow", "loading", "inference"}
+USED_BY_ENTRY_POINTS = {
+    "settings",
+    "startup",
+    "assembly",
+    "training",
+    "evaluation",
+    "serving",
+    *BODIES,
+}
 # Who may import whom, besides the leaves and the own package.
 ALLOWED = {
     "layers": set(),
@@ -41,10 +50,9 @@ ALLOWED = {
     },
     "settings": set(),
     "startup": {"settings"},
-    **dict.fromkeys(
-        ("train", "evaluate", "export"),
-        {"settings", "startup", "assembly", "training", "evaluation", "serving", *BODIES},
-    ),
+    "train": USED_BY_ENTRY_POINTS,
+    "evaluate": USED_BY_ENTRY_POINTS,
+    "export": USED_BY_ENTRY_POINTS,
 }
 FLAGS_MODULES = {"settings", "train", "evaluate", "export", "inference", "startup"}
 # Tests that mirror no module: of the source, of flags/*.cfg, of all models, of whole runs.

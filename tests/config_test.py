@@ -53,7 +53,7 @@ def test_replace_changes_what_is_named_and_nothing_else():
 
 
 def test_replace_checks_too():
-    with pytest.raises(ConfigError, match="--kl_weight must be at least 0, got -1.0"):
+    with pytest.raises(ConfigError, match=r"--kl_weight must be at least 0, got -1\.0"):
         Config().replace(kl_weight=-1.0)
 
 

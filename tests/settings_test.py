@@ -232,9 +232,9 @@ def test_read_run_gives_the_settings_of_the_folder(tmp_path):
 
 
 def test_read_run_says_what_is_wrong_with_the_folder(tmp_path):
-    with pytest.raises(RunError, match="is not a run folder: it has no flags.cfg") as caught:
+    with pytest.raises(RunError, match=r"is not a run folder: it has no flags\.cfg") as caught:
         settings.read_run(str(tmp_path / "nowhere"))
     assert str(tmp_path / "nowhere") in str(caught.value)
     (tmp_path / "flags.cfg").write_text("--flag_of_the_future=1\n")
-    with pytest.raises(RunError, match="another version.*flag_of_the_future"):
+    with pytest.raises(RunError, match=r"another version.*flag_of_the_future"):
         settings.read_run(str(tmp_path))

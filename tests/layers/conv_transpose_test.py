@@ -10,7 +10,7 @@ from vae_lowlevel.randomness import make_seed
 
 
 def naive_conv_transpose(x, kernel, stride):
-    """Spreads each pixel of [B, H, W, in] by [k, k, out, in] over an image `stride` times larger."""
+    """Spreads each pixel of [B, H, W, in] by [k, k, out, in] over an image `stride` x as large."""
     batch, height, width, _ = x.shape
     size, _, out_channels, _ = kernel.shape
     out_height, out_width = height * stride, width * stride

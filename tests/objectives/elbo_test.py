@@ -60,8 +60,7 @@ def local_mean(values):
 
 
 def evaluate(objective, model, step=0, global_mean=local_mean):
-    label = tf.zeros([B], tf.int32)
-    batch = Batch(tf.constant(IMAGE), label)
+    batch = Batch(tf.constant(IMAGE), tf.zeros([B], tf.int32))
     return objective(model, batch, make_noise(), tf.constant(step, tf.int64), global_mean)
 
 
