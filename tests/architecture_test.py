@@ -42,6 +42,7 @@ ALLOWED = {
     "serving": set(),
     "assembly": {
         "data",
+        "layers",
         "networks",
         "distributions",
         "models",

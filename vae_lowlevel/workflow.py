@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from typing import Any
@@ -16,12 +17,14 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.data.pipeline import BatchOrder, padded_batches
 from vae_lowlevel.data.sources import load
 from vae_lowlevel.errors import Interrupted
+from vae_lowlevel.evaluation.figures import image_grid
 from vae_lowlevel.evaluation.final_metrics import measure_test_split
 from vae_lowlevel.evaluation.latents import active_units
 from vae_lowlevel.evaluation.run_figures import draw_run_figures
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.export import export_run
 from vae_lowlevel.models.table import layer_table
+from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
@@ -101,7 +104,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
             strategy,
             batch_size=training.batch_size,
             block_steps=call_steps,
-            clip_norm=config.optimizer.clip_norm,
+            clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=training.seed,
             jit_compile=is_compiled,
         ),
@@ -116,6 +119,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
             model,
             shown.image[:16].astype(np.float32) / 255.0,
             fold(make_seed(training.seed), "summaries"),
+            image_grid,
         ),
         reporter=reporter,
     )

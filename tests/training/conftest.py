@@ -1,5 +1,6 @@
 """A training state small enough for a test, and the block that trains it."""
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
+from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import make_train_block
 
@@ -40,7 +42,7 @@ def make_run():
             strategy,
             batch_size=config.training.batch_size,
             block_steps=block_steps,
-            clip_norm=config.optimizer.clip_norm,
+            clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=config.training.seed,
             jit_compile=jit_compile,
         )

@@ -6,7 +6,6 @@ import math
 
 import tensorflow as tf
 
-from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.models.vae import VAE
 
 
@@ -34,7 +33,7 @@ def layer_table(model: VAE) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def _output_shapes(chain: Sequential, spec: tf.TensorSpec) -> list[tf.TensorShape]:
+def _output_shapes(chain: tf.Module, spec: tf.TensorSpec) -> list[tf.TensorShape]:
     """Traces a chain of layers, without computing anything."""
     shapes = []
 

@@ -41,7 +41,6 @@ class Inference:
     """
 
     def __init__(self, model: Any, image_shape: tuple[int, int, int], latent_dim: int) -> None:
-        # Kept whole: the signatures of a loaded export do not keep its variables alive.
         self._model = model
         self.image_shape = image_shape
         self.latent_dim = latent_dim

@@ -31,7 +31,7 @@ def publish(serving_model: ServingModel, base_dir: str, name: str) -> str:
     Raises:
         RunError: the folder cannot be written.
     """
-    staging = os.path.join(base_dir, f".{name}-{uuid.uuid4().hex}")
+    staging = os.path.join(base_dir, f".publishing-{uuid.uuid4().hex}")
     try:
         os.makedirs(staging)
         tf.saved_model.save(serving_model, staging, signatures=serving_model.signatures)

@@ -7,7 +7,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.types import Batch
@@ -31,7 +30,7 @@ def make_train_block(
     *,
     batch_size: int,
     block_steps: int,
-    clip_norm: float | None,
+    clip: Callable[[list[tf.Tensor]], Any],
     seed: int,
     jit_compile: bool,
 ) -> TrainBlock:
@@ -45,7 +44,7 @@ def make_train_block(
         strategy: runs the step on each of its replicas.
         batch_size: examples a step over all replicas.
         block_steps: most steps of one call.
-        clip_norm: bound on the gradient's global norm; None for none.
+        clip: gradients -> named tuple `gradients`, `norm`, `is_finite`: `optimizers.clipping`.
         seed: of the run.
         jit_compile: compile with XLA. One replica: the whole block is one program. Several: forward
             and backward pass of a replica; all-reduce and update stay outside.
@@ -91,7 +90,7 @@ def make_train_block(
         means, gradients = compute_gradients(
             tf.gather(images, own), tf.gather(labels, own), first_row, step
         )
-        safe = clip_gradients(_all_reduce(gradients), clip_norm)
+        safe = clip(_all_reduce(gradients))
         rate = learning_rate(step)
         optimizer.apply(model.trainable_variables, safe.gradients, rate, safe.is_finite)
         state.step.assign_add(1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
-
-from vae_lowlevel.evaluation.figures import image_grid
 
 GRID_IMAGES = 16
 
@@ -21,11 +19,18 @@ class Summaries:
         model: draws the image grids.
         images: float32 [N, H, W, C] in [0, 1]; the first 16 are shown.
         seed: int32 [2], of the sample grid: the same draws each time.
+        draw_grid: (images, columns) -> uint8 [height, width, C].
     """
 
     def __init__(
-        self, model_dir: str, model: tf.Module, images: np.ndarray, seed: tf.Tensor
+        self,
+        model_dir: str,
+        model: tf.Module,
+        images: np.ndarray,
+        seed: tf.Tensor,
+        draw_grid: Callable[[np.ndarray, int], np.ndarray],
     ) -> None:
+        self._draw_grid = draw_grid
         self._writers = {
             split: tf.summary.create_file_writer(os.path.join(model_dir, "summaries", split))
             for split in ("train", "validation")
@@ -49,7 +54,7 @@ class Summaries:
         }
         with self._writers["validation"].as_default(step):
             for name, images in grids.items():
-                tf.summary.image(name, image_grid(images.numpy(), columns=4)[None])
+                tf.summary.image(name, self._draw_grid(images.numpy(), 4)[None])
 
     def flush(self) -> None:
         """Brings what was written to disk."""
