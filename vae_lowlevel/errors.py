@@ -4,6 +4,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 75  # sysexits.h EX_TEMPFAIL: run the same command again.
+EXIT_KILLED = 130  # 128 + SIGINT, as shells report it.
 
 
 class ConfigError(ValueError):

@@ -19,6 +19,7 @@ from vae_lowlevel.errors import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_KILLED,
     EXIT_USAGE,
     ConfigError,
     DataError,
@@ -61,7 +62,8 @@ def main(
         argv: arguments without the program's name; default: of this process.
 
     Returns:
-        0 done, 1 data or run-time error, 2 usage, 75 interrupted and saved.
+        0 done, 1 data or run-time error, 2 usage, 75 interrupted and saved, 130 stopped by Ctrl-C
+        while there was nothing to save.
     """
     argv = sys.argv[1:] if argv is None else argv
     if _HELP.intersection(argv):
@@ -81,6 +83,11 @@ def main(
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        print(
+            "stopped before anything was to be saved; run the same command again", file=sys.stderr
+        )
+        return EXIT_KILLED
     return EXIT_DONE
 
 
