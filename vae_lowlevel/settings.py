@@ -25,7 +25,7 @@ class _IntTupleParser(flags.ArgumentParser):
         if isinstance(argument, tuple):
             return argument
         try:
-            return tuple(int(part) for part in argument.split(",") if part.strip())
+            return tuple(int(part) for part in argument.split(",")) if argument.strip() else ()
         except ValueError:
             raise ValueError(f"integers separated by commas wanted, got {argument!r}") from None
 

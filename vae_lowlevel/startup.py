@@ -29,19 +29,23 @@ from vae_lowlevel.errors import (
 
 _HELP = {"-h", "-help", "--help", "--helpfull", "--helpshort"}
 
-# An absl C++ log line begins with its severity letter, month and day: I0807, W0807, E0807.
-# On a machine without an NVIDIA device, CUDA's failure to start is reported as an error, E; where
-# there is one, it is a real error and is shown.
+# A log line of TensorFlow's C++ begins with severity, month and day (I0807, W0807, E0807), in older
+# versions with a time stamp and the severity (2026-08-07 10:11:12.345678: E). On a machine without
+# an NVIDIA device, CUDA's failure to start is reported as an error, E; where there is one, it is a
+# real error and is shown.
 _FILTER = r"""
 import glob, re, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-no_cuda = rb"" if glob.glob("/dev/nvidia*") else rb"|E\d{4} .*failed call to cuInit"
+harmless = rb"Unable to register cu\w+ factory|computation placer already registered"
+if not glob.glob("/dev/nvidia*"):
+    harmless += rb"|failed call to cuInit"
+stamp = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: "
 noise = re.compile(
-    rb"I\d{4} \d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: I |"
+    rb"I\d{4} \d\d:\d\d|" + stamp + rb"I |"
     rb"WARNING: All log messages before absl::InitializeLog|"
     rb"To enable the following instructions:|"
-    rb"\w+ .*(Unable to register cu\w+ factory|computation placer already registered)" + no_cuda
+    rb"([EW]\d{4} |" + stamp + rb"[EW] ).*(" + harmless + rb")"
 )
 for line in iter(sys.stdin.buffer.readline, b""):
     if not noise.match(line):
