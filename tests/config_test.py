@@ -157,3 +157,29 @@ def test_sizes_of_residual_networks_have_to_fit(values, message):
     with pytest.raises(ConfigError) as caught:
         Config.from_flat(values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("mnist", "mnist"),
+        ("npz:/data/faces.npz", "faces"),
+        ("npz:faces.v2.npz", "faces"),
+        ("folder:../pets/", "pets"),
+        ("folder:.", "folder"),
+        ("records:/data/birds/*.tfrecord", "birds"),
+        ("records:/data/birds/train-*", "train-"),
+    ],
+)
+def test_run_folder_is_named_after_the_last_part_of_a_path(dataset, name):
+    config = Config.from_flat({"dataset": dataset})
+    assert config.run.model_dir == f"runs/{name}"
+
+
+@pytest.mark.parametrize("dataset", ["", "svhn", "npz", "npz:", "mnist:/data", ":x", "Folder:x"])
+def test_a_data_set_that_is_none_is_refused_with_the_list_of_those_that_are(dataset):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_flat({"dataset": dataset})
+    assert f"got {dataset!r}" in str(caught.value)
+    for source in ("cifar10", "shapes", "folder:<path>", "npz:<path>", "records:<glob>"):
+        assert source in str(caught.value)

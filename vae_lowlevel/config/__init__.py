@@ -52,7 +52,7 @@ class Config:
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
         if not self.run.model_dir:
-            run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.dataset))
+            run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
             object.__setattr__(self, "run", run)
 
     @property

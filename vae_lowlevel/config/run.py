@@ -11,7 +11,9 @@ from vae_lowlevel.options import check, option
 class RunConfig:
     """Run folder and export."""
 
-    model_dir: str | None = option(None, "Run folder (default: runs/<dataset>).", resume="free")
+    model_dir: str | None = option(
+        None, "Run folder (default: runs/<name of the data set>).", resume="free"
+    )
     overwrite: bool = option(False, "Delete the run folder and start anew.", resume="free")
     export_dir: str = option(
         "saved_models",
