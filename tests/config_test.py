@@ -113,3 +113,73 @@ def test_convolutions_may_be_none():
         }
     )
     assert config.model.decoder_filters == (8,)
+
+
+@pytest.mark.parametrize(
+    ("variant", "filters", "latent_dim"),
+    [
+        ("micro", (16, 32), 32),
+        ("small", (32, 64), 64),
+        ("medium", (32, 64, 128), 128),
+        ("large", (64, 128, 256), 256),
+        ("xlarge", (64, 128, 256, 512), 512),
+    ],
+)
+def test_a_variant_gives_what_is_not_given(variant, filters, latent_dim):
+    model = Config.from_flat({"network": "resnet", "variant": variant}).model
+    assert (model.resnet_filters, model.latent_dim) == (filters, latent_dim)
+    assert len(model.resnet_blocks) == len(filters)
+    over = {"latent_dim": 5, "resnet_filters": (8, 9), "resnet_blocks": (3,)}
+    model = Config.from_flat({"network": "resnet", "variant": variant, **over}).model
+    assert (model.latent_dim, model.resnet_filters, model.resnet_blocks) == (5, (8, 9), (3, 3))
+
+
+def test_without_a_variant_resnet_is_small_and_others_have_16_dimensions():
+    assert Config.from_flat({"network": "resnet"}).model.variant == "small"
+    for network in ("conv", "mlp"):
+        assert Config.from_flat({"network": network}).model.latent_dim == 16
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"variant": "medium"}, "--variant is a setting of --network=resnet, found --network=conv"),
+        ({"network": "mlp", "resnet_blocks": (1,)}, "--resnet_blocks is a setting of"),
+        ({"network": "resnet", "resnet_filters": ()}, "--resnet_filters needs at least one"),
+        (
+            {"network": "resnet", "resnet_filters": (8, 8), "resnet_blocks": (1, 1, 1)},
+            "--resnet_filters and --resnet_blocks need the same number of entries, got 2",
+        ),
+        ({"network": "resnet", "resnet_blocks": ()}, "--resnet_blocks need the same number"),
+    ],
+)
+def test_sizes_of_residual_networks_have_to_fit(values, message):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_flat(values)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("mnist", "mnist"),
+        ("npz:/data/faces.npz", "faces"),
+        ("npz:faces.v2.npz", "faces"),
+        ("folder:../pets/", "pets"),
+        ("folder:.", "folder"),
+        ("records:/data/birds/*.tfrecord", "birds"),
+        ("records:/data/birds/train-*", "train-"),
+    ],
+)
+def test_run_folder_is_named_after_the_last_part_of_a_path(dataset, name):
+    config = Config.from_flat({"dataset": dataset})
+    assert config.run.model_dir == f"runs/{name}"
+
+
+@pytest.mark.parametrize("dataset", ["", "svhn", "npz", "npz:", "mnist:/data", ":x", "Folder:x"])
+def test_a_data_set_that_is_none_is_refused_with_the_list_of_those_that_are(dataset):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_flat({"dataset": dataset})
+    assert f"got {dataset!r}" in str(caught.value)
+    for source in ("cifar10", "shapes", "folder:<path>", "npz:<path>", "records:<glob>"):
+        assert source in str(caught.value)

@@ -14,6 +14,7 @@ from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.networks.conv import conv_decoder, conv_encoder
 from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
+from vae_lowlevel.networks.resnet import resnet_decoder, resnet_encoder
 from vae_lowlevel.objectives import kl_schedules
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.optimizers import schedules
@@ -38,28 +39,38 @@ def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: in
         **shared,
         "image_shape": image_shape,
         "out_features": posterior.parameter_size,
-        "units": config.encoder_units,
         "seed": fold(init_seed, "encoder"),
     }
     decoder = {
         **shared,
         "image_shape": (height, width, channels * likelihood.parameters_per_value),
         "in_features": config.latent_dim,
-        "units": config.decoder_units,
         "seed": fold(init_seed, "decoder"),
     }
     if config.network == "mlp":
-        networks = mlp_encoder(**encoder), mlp_decoder(**decoder)
+        gated = config.dense_layer == "gated"
+        networks = (
+            mlp_encoder(**encoder, units=config.encoder_units, gated=gated),
+            mlp_decoder(**decoder, units=config.decoder_units, gated=gated),
+        )
+    elif config.network == "resnet":
+        levels = {"filters": config.resnet_filters, "blocks": config.resnet_blocks}
+        networks = (
+            resnet_encoder(**encoder, **levels, norm=config.normalization),
+            resnet_decoder(**decoder, **levels, norm=config.normalization),
+        )
     else:
         networks = (
             conv_encoder(
                 **encoder,
+                units=config.encoder_units,
                 filters=config.encoder_filters,
                 strides=config.encoder_strides,
                 kernel_size=config.kernel_size,
             ),
             conv_decoder(
                 **decoder,
+                units=config.decoder_units,
                 filters=config.decoder_filters,
                 strides=config.decoder_strides,
                 kernel_size=config.kernel_size,

@@ -147,3 +147,25 @@ def test_real_data_of_another_name_is_no_match():
         pytest.skip("VAE_LOWLEVEL_DATA_DIR has no folder mnist")
     with pytest.raises(DataError, match=f"{re.escape(str(folder))}: holds mnist"):
         sources.load(DataConfig(dataset="fashion_mnist", data_dir=str(folder)))
+
+
+def test_data_without_a_test_split_have_a_tenth_held_out(tmp_path):
+    image = np.arange(40, dtype=np.uint8).reshape(40, 1, 1).repeat(8, 1).repeat(8, 2)
+    np.savez(tmp_path / "a.npz", image=image)
+    first, again = (
+        sources.load(DataConfig(dataset=f"npz:{tmp_path}/a.npz", validation_size=size))
+        for size in (6, 3)
+    )
+    assert [len(first.train), len(first.validation), len(first.test)] == [30, 6, 4]
+    np.testing.assert_array_equal(first.test.image, again.test.image)
+    splits = [split.image[:, 0, 0, 0] for split in (first.train, first.validation, first.test)]
+    assert sorted(np.concatenate(splits)) == list(range(40))
+
+
+def test_all_splits_are_padded():
+    dataset = sources.load(small_shapes(pad_to=12))
+    assert dataset.image_shape == (12, 12, 1)
+    for split in (dataset.train, dataset.validation, dataset.test):
+        assert split.image.shape[1:] == (12, 12, 1)
+    plain = sources.load(small_shapes())
+    np.testing.assert_array_equal(dataset.test.image[:, 1:10, 1:10], plain.test.image)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from vae_lowlevel.layers.shape import Crop, Reshape
+from vae_lowlevel.layers.shape import Crop, Pad, Reshape
 
 X = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
 
@@ -33,3 +34,11 @@ def test_empty_batch_keeps_its_shape():
     flat = Reshape([-1])(tf.zeros([0, 3, 4, 5]))
     assert flat.shape == [0, 60]
     assert Reshape([3, 4, 5])(flat).shape == [0, 3, 4, 5]
+
+
+def test_pad_adds_zeros_that_crop_takes_off():
+    x = tf.random.stateless_uniform([2, 3, 4, 2], [0, 0], minval=1.0, maxval=2.0)
+    padded = Pad(4, 6)(x)
+    assert padded.shape == [2, 4, 6, 2]
+    np.testing.assert_array_equal(Crop(3, 4)(padded), x)
+    assert float(tf.reduce_sum(padded)) == pytest.approx(float(tf.reduce_sum(x)), rel=1e-6)

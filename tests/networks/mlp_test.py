@@ -60,3 +60,14 @@ def test_a_layer_starts_the_same_whatever_follows_it(more):
     np.testing.assert_array_equal(first.kernel, short.kernel)
     for layer in rest:
         assert not np.any(layer.kernel.numpy() == short.kernel.numpy())
+
+
+def test_gated_layers_are_a_value_times_a_gate():
+    encoder = mlp_encoder(image_shape=(3, 4, 1), out_features=5, units=(7,), gated=True, **shared())
+    decoder = mlp_decoder(image_shape=(3, 4, 1), in_features=5, units=(7,), gated=True, **shared())
+    for chain, x in ((encoder, tf.ones([2, 3, 4, 1])), (decoder, tf.ones([2, 5]))):
+        layers = {layer.name: layer for layer in chain.layers}
+        hidden, head = layers["dense_0"], layers["head"]
+        flat = tf.reshape(x, [2, -1])
+        expected = head(hidden.value(flat) * hidden.gate(flat))
+        np.testing.assert_allclose(tf.reshape(chain(x), [2, -1]), expected, rtol=1e-6)

@@ -1,1 +1,1 @@
-"""Data: sources (published IDX files, drawn shapes), download, and the order of batches."""
+"""Data: sources (published, drawn or the user's own), download, and the order of batches."""

@@ -13,19 +13,27 @@ from vae_lowlevel.errors import DataError
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Reads a file as it is.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a file to read, found: {error.strerror}; check path and permissions"
+        ) from error
+
+
 def read_content(path: str | os.PathLike) -> bytes:
     """Reads a file and decompresses it if it is a gzip file.
 
     Raises:
         DataError: the file cannot be read, or is a damaged gzip file.
     """
-    try:
-        content = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a file to read, found: {error.strerror}; check path and permissions"
-        ) from error
-    return decompress(content, path)
+    return decompress(read_bytes(path), path)
 
 
 def decompress(content: bytes, origin: str | os.PathLike) -> bytes:

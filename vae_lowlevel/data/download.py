@@ -30,7 +30,12 @@ class _MirrorError(Exception):
 
 
 def fetch(
-    name: str, mirrors: Sequence[str], destination: str | os.PathLike, sha256: str
+    name: str,
+    mirrors: Sequence[str],
+    destination: str | os.PathLike,
+    sha256: str,
+    *,
+    is_packed_sum: bool = False,
 ) -> pathlib.Path:
     """Downloads `name` into a folder, whole and checked, or not at all.
 
@@ -44,6 +49,7 @@ def fetch(
         mirrors: base URLs, each ending in a slash.
         destination: the folder; made if it is missing.
         sha256: SHA-256 of the decompressed content, in hexadecimal.
+        is_packed_sum: `sha256` is that of the file as it is served, compressed.
 
     Returns:
         The path of the file.
@@ -62,7 +68,7 @@ def fetch(
         for mirror in tuple(remaining):
             try:
                 content = _download(mirror + name, name)
-                _check(content, mirror + name, sha256)
+                _check(content, mirror + name, sha256, is_packed_sum)
             except _MirrorError as error:
                 failures[mirror] = str(error)
                 if not error.transient:
@@ -78,7 +84,7 @@ def fetch(
 
 
 def _download(url: str, name: str) -> bytes:
-    """Returns what the server sends, complete; content is a few megabytes and stays in memory."""
+    """Returns what the server sends, complete; content is at most 170 MB and stays in memory."""
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             length = response.headers.get("Content-Length")
@@ -103,10 +109,10 @@ def _download(url: str, name: str) -> bytes:
     return bytes(received)
 
 
-def _check(content: bytes, url: str, sha256: str) -> None:
-    """Raises a lasting error if the decompressed content is not the wanted one."""
+def _check(content: bytes, url: str, sha256: str, is_packed_sum: bool) -> None:
+    """Raises a lasting error if the content is not the wanted one."""
     try:
-        found = sha256_of(decompress(content, url))
+        found = sha256_of(content if is_packed_sum else decompress(content, url))
     except DataError as error:
         raise _MirrorError(f"{len(content)} bytes of a damaged gzip file", False) from error
     if found != sha256:

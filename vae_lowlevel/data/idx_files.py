@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pathlib
 
+from vae_lowlevel.data.cache import DATA_DIR_VARIABLE, cache_folder
 from vae_lowlevel.data.content import read_content, sha256_of
 from vae_lowlevel.data.download import fetch
 from vae_lowlevel.data.idx_datasets import IDX_DATASETS, TEST_LABELS, IdxDataset
 from vae_lowlevel.errors import DataError
-
-DATA_DIR_VARIABLE = "VAE_LOWLEVEL_DATA_DIR"
 
 
 def locate(dataset: IdxDataset, data_dir: str | None) -> dict[str, pathlib.Path]:
@@ -46,7 +45,7 @@ def locate(dataset: IdxDataset, data_dir: str | None) -> dict[str, pathlib.Path]
         files, _ = _search(dataset, pathlib.Path(os.path.expanduser(shared)))
         if files is not None:
             return files
-    cache = _cache_folder()
+    cache = cache_folder()
     files, _ = _search(dataset, cache)
     return files or _download_missing(dataset, cache / dataset.name)
 
@@ -85,19 +84,6 @@ def _owner(test_labels: pathlib.Path) -> str | None:
         if dataset.sums[TEST_LABELS] == found:
             return dataset.name
     return None
-
-
-def _cache_folder() -> pathlib.Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):
-        raise DataError(
-            "expected a home folder to keep downloads in, found none; set XDG_CACHE_HOME or give "
-            "--data_dir=<folder with the files>"
-        )
-    return pathlib.Path(base) / "vae_lowlevel"
 
 
 def _download_missing(dataset: IdxDataset, folder: pathlib.Path) -> dict[str, pathlib.Path]:

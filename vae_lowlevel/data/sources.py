@@ -8,10 +8,16 @@ import numpy as np
 
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.data import idx_datasets, shapes
+from vae_lowlevel.data.cifar10 import CLASS_NAMES as CIFAR10_CLASSES
+from vae_lowlevel.data.cifar10 import load_cifar10
 from vae_lowlevel.data.content import read_content, sha256_of
+from vae_lowlevel.data.folder import load_folder
 from vae_lowlevel.data.idx import parse_idx
 from vae_lowlevel.data.idx_files import locate
+from vae_lowlevel.data.npz import load_npz
+from vae_lowlevel.data.padding import pad_images
 from vae_lowlevel.data.permutation import permutation
+from vae_lowlevel.data.records import load_records
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Dataset, Examples
 
@@ -22,7 +28,8 @@ _TRAIN_SEED, _TEST_SEED = 0, 1
 def load(config: DataConfig) -> Dataset:
     """Loads the data set that a config names, split three ways.
 
-    Which examples are held out for validation depends on the data set's size alone, so that all
+    Data without a test split have a tenth of them held out for it. Which examples are held out
+    for it and for validation depends on the data set's size alone, so that all
     runs compare; a smaller validation set is a part of a larger one.
 
     Files are checked against their published SHA-256 each time. For Fashion-MNIST this takes
@@ -32,15 +39,43 @@ def load(config: DataConfig) -> Dataset:
         ConfigError: `validation_size` leaves nothing to train on.
         DataError: files are missing, damaged or not those of the data set.
     """
-    if config.dataset == "shapes":
-        train, test = _draw_shapes(config)
-        class_names, factor_names = shapes.CLASS_NAMES, shapes.FACTOR_NAMES
-    else:
-        published = idx_datasets.IDX_DATASETS[config.dataset]
-        train, test = _read_idx_dataset(published, config.data_dir)
-        class_names, factor_names = published.class_names, ()
+    train, test, class_names, factor_names = _read(config)
+    if test is None:
+        train, test = _hold_out_test(train)
+    if config.pad_to is not None:
+        train, test = pad_images(train, config.pad_to), pad_images(test, config.pad_to)
     train, validation = _hold_out(train, config.validation_size)
     return Dataset(train, validation, test, class_names, factor_names)
+
+
+def _read(
+    config: DataConfig,
+) -> tuple[Examples, Examples | None, tuple[str, ...], tuple[str, ...]]:
+    """Returns training split, test split if there is one, class names and factor names."""
+    kind, _, path = config.dataset.partition(":")
+    if kind == "shapes":
+        return (*_draw_shapes(config), shapes.CLASS_NAMES, shapes.FACTOR_NAMES)
+    if kind == "cifar10":
+        return (*load_cifar10(config.data_dir), CIFAR10_CLASSES, ())
+    if kind == "folder":
+        return (*load_folder(path, config.image_size), ())
+    if kind == "npz":
+        return (*load_npz(path), (), ())
+    if kind == "records":
+        return (*load_records(path), ())
+    published = idx_datasets.IDX_DATASETS[kind]
+    return (*_read_idx_dataset(published, config.data_dir), published.class_names, ())
+
+
+def _hold_out_test(examples: Examples) -> tuple[Examples, Examples]:
+    """Splits a tenth off, the same each time, of data that come without a test split."""
+    if len(examples) < 2:
+        raise DataError(
+            f"expected at least 2 images, one of them for the test split, found {len(examples)}"
+        )
+    order = permutation(len(examples), "test")
+    size = max(1, len(examples) // 10)
+    return examples[np.sort(order[size:])], examples[np.sort(order[:size])]
 
 
 def _draw_shapes(config: DataConfig) -> tuple[Examples, Examples]:

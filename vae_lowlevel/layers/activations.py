@@ -15,3 +15,15 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": tf.nn.elu,
     "tanh": tf.math.tanh,
 }
+
+
+class Activate(tf.Module):
+    """Applies an activation, as a layer of a chain."""
+
+    def __init__(self, activation: Activation, *, name: str = "activate") -> None:
+        super().__init__(name=name)
+        self.activation = activation
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps any tensor to one of its shape and dtype."""
+        return self.activation(x)

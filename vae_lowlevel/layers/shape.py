@@ -34,3 +34,17 @@ class Crop(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, C] to [B, height, width, C]."""
         return x[:, : self.height, : self.width, :]
+
+
+class Pad(tf.Module):
+    """Adds zeros below and to the right up to `height` x `width`; `Crop` takes them off."""
+
+    def __init__(self, height: int, width: int, *, name: str = "pad") -> None:
+        super().__init__(name=name)
+        self.height = height
+        self.width = width
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, height, width, C]."""
+        down, right = self.height - x.shape[1], self.width - x.shape[2]
+        return tf.pad(x, [[0, 0], [0, down], [0, right], [0, 0]])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
+from vae_lowlevel.layers.gated_linear import GatedLinear
 from vae_lowlevel.layers.linear import Linear
 from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.layers.shape import Reshape
@@ -21,13 +22,15 @@ def dense_stack(
     activation: Activation,
     dtype: tf.DType,
     seed: tf.Tensor,
-) -> list[Linear]:
-    """Builds one `Linear` with activation for each entry of `units`."""
+    gated: bool = False,
+) -> list[Linear | GatedLinear]:
+    """Builds one dense layer with activation, gated or not, for each entry of `units`."""
+    build = GatedLinear if gated else Linear
     layers = []
     for index, out_features in enumerate(units):
         name = f"dense_{index}"
         layers.append(
-            Linear(
+            build(
                 in_features,
                 out_features,
                 activation=activation,
@@ -48,6 +51,7 @@ def mlp_encoder(
     activation: Activation,
     dtype: tf.DType,
     seed: tf.Tensor,
+    gated: bool = False,
 ) -> Sequential:
     """Builds an encoder: image [B, H, W, C] -> float32 [B, out_features].
 
@@ -58,9 +62,10 @@ def mlp_encoder(
         activation: of the hidden layers.
         dtype: format of the hidden layers; the last layer is float32.
         seed: int32 [2], for the initial weights.
+        gated: whether the hidden layers are `GatedLinear`.
     """
     pixels = math.prod(image_shape)
-    hidden = dense_stack(pixels, units, activation=activation, dtype=dtype, seed=seed)
+    hidden = dense_stack(pixels, units, activation=activation, dtype=dtype, seed=seed, gated=gated)
     features = units[-1] if units else pixels
     head = Linear(features, out_features, seed=fold(seed, "head"), name="head")
     return Sequential([Reshape([-1], name="flatten"), *hidden, head], name="encoder")
@@ -74,6 +79,7 @@ def mlp_decoder(
     activation: Activation,
     dtype: tf.DType,
     seed: tf.Tensor,
+    gated: bool = False,
 ) -> Sequential:
     """Builds a decoder: z [B, in_features] -> float32 [B, *image_shape].
 
@@ -84,8 +90,11 @@ def mlp_decoder(
         activation: of the hidden layers.
         dtype: format of the hidden layers; the last layer is float32.
         seed: int32 [2], for the initial weights.
+        gated: whether the hidden layers are `GatedLinear`.
     """
-    hidden = dense_stack(in_features, units, activation=activation, dtype=dtype, seed=seed)
+    hidden = dense_stack(
+        in_features, units, activation=activation, dtype=dtype, seed=seed, gated=gated
+    )
     features = units[-1] if units else in_features
     head = Linear(features, math.prod(image_shape), seed=fold(seed, "head"), name="head")
     return Sequential([*hidden, head, Reshape(image_shape)], name="decoder")

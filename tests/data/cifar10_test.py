@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+
+import numpy as np
+import pytest
+
+from vae_lowlevel.data import cifar10
+from vae_lowlevel.data.content import sha256_of
+from vae_lowlevel.errors import DataError
+
+ROWS = 3
+
+
+def batch(seed, label=None):
+    """A data file by its published layout: a label, then 1024 of red, of green and of blue."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 256, [ROWS, 3073], np.uint8)
+    rows[:, 0] = rng.integers(0, 10, ROWS) if label is None else label
+    return rows.tobytes()
+
+
+def contents():
+    names = [f"data_batch_{number}.bin" for number in range(1, 6)] + ["test_batch.bin"]
+    return {f"cifar-10-batches-bin/{name}": batch(seed) for seed, name in enumerate(names)}
+
+
+@pytest.fixture
+def make_archive(tmp_path, monkeypatch):
+    """Returns a function that packs files under the published name and sum; returns the path."""
+    monkeypatch.setattr(cifar10, "ROWS", ROWS)
+
+    def make(files, links=(), subfolder="cifar10"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            for name, target in links:
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.SYMTYPE, target
+                archive.addfile(member)
+        path = tmp_path / subfolder / cifar10.ARCHIVE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+        monkeypatch.setattr(cifar10, "SHA256", sha256_of(buffer.getvalue()))
+        return path
+
+    return make
+
+
+def test_files_become_images_by_the_published_layout(make_archive, tmp_path):
+    make_archive(contents())
+    train, test = cifar10.load_cifar10(str(tmp_path))
+    assert train.image.shape == (5 * ROWS, 32, 32, 3)
+    assert train.label.dtype == np.int32
+    for index in range(5):
+        rows = np.frombuffer(batch(index), np.uint8).reshape(ROWS, 3073)
+        own = slice(index * ROWS, (index + 1) * ROWS)
+        np.testing.assert_array_equal(train.label[own], rows[:, 0])
+        for channel in range(3):
+            plane = rows[:, 1 + 1024 * channel : 1 + 1024 * (channel + 1)]
+            np.testing.assert_array_equal(train.image[own, ..., channel].reshape(ROWS, -1), plane)
+    assert test.image.shape == (ROWS, 32, 32, 3)
+
+
+@pytest.mark.parametrize("subfolder", [".", "cifar10"])
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_the_archive_is_found_in_the_folder_and_below(
+    make_archive, tmp_path, monkeypatch, subfolder, by_variable
+):
+    make_archive(contents(), subfolder=subfolder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VAE_LOWLEVEL_DATA_DIR", str(tmp_path) if by_variable else "/nowhere")
+    train, _ = cifar10.load_cifar10(None if by_variable else str(tmp_path))
+    assert len(train) == 5 * ROWS
+
+
+def test_a_folder_without_the_archive_is_named(tmp_path):
+    with pytest.raises(DataError, match=rf"--data_dir={re.escape(str(tmp_path))}: expected cifar"):
+        cifar10.load_cifar10(str(tmp_path))
+
+
+def test_without_the_archive_it_is_downloaded_once(
+    make_archive, tmp_path, monkeypatch, mirror, answer
+):
+    archive = make_archive(contents())
+    content = archive.read_bytes()
+    archive.unlink()
+    mirror.answers[f"/{cifar10.ARCHIVE}"] = [answer(body=content)]
+    monkeypatch.setattr(cifar10, "MIRRORS", (mirror.url,))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("VAE_LOWLEVEL_DATA_DIR", raising=False)
+    for _ in range(2):
+        assert len(cifar10.load_cifar10(None)[0]) == 5 * ROWS
+    assert mirror.asked == [f"/{cifar10.ARCHIVE}"]
+    kept = tmp_path / "cache" / "vae_lowlevel" / "cifar10" / cifar10.ARCHIVE
+    assert kept.read_bytes() == content
+
+
+def test_another_archive_is_refused_by_its_sum(make_archive, tmp_path, monkeypatch):
+    path = make_archive(contents())
+    wanted = "0" * 64
+    monkeypatch.setattr(cifar10, "SHA256", wanted)
+    found = sha256_of(path.read_bytes())
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: .*{wanted}, found {found}"):
+        cifar10.load_cifar10(str(tmp_path))
+
+
+def test_members_with_other_names_are_passed_over(make_archive, tmp_path):
+    outside = {"../escaped.bin": b"x", "/escaped.bin": b"x", "cifar-10-batches-bin/readme": b"x"}
+    make_archive({**outside, **contents()})
+    before = set(tmp_path.rglob("*"))
+    assert len(cifar10.load_cifar10(str(tmp_path))[0]) == 5 * ROWS
+    assert set(tmp_path.rglob("*")) == before
+    assert not (tmp_path.parent / "escaped.bin").exists()
+
+
+FIRST = "cifar-10-batches-bin/data_batch_1.bin"
+
+
+@pytest.mark.parametrize(
+    ("changes", "links", "message"),
+    [
+        ({FIRST: None}, (), "expected data_batch_1.bin in cifar-10-batches-bin/, found none"),
+        ({FIRST: b"short"}, (), f"expected {FIRST} as a file of {ROWS * 3073} bytes, found 5"),
+        ({FIRST: None}, ((FIRST, "/etc/passwd"),), f"expected {FIRST} as a file of .* found 0"),
+        (
+            {FIRST: batch(0, label=10)},
+            (),
+            "data_batch_1.bin: expected labels from 0 to 9, found 10",
+        ),
+    ],
+)
+def test_archives_of_other_content_are_refused(make_archive, tmp_path, changes, links, message):
+    files = {**contents(), **changes}
+    path = make_archive({n: c for n, c in files.items() if c is not None}, links)
+    with pytest.raises(DataError, match=message) as caught:
+        cifar10.load_cifar10(str(tmp_path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_archive_is_named(make_archive, tmp_path, monkeypatch):
+    path = make_archive(contents())
+    cut = path.read_bytes()[:-2000]
+    path.write_bytes(cut)
+    monkeypatch.setattr(cifar10, "SHA256", sha256_of(cut))
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: not a readable .tar.gz file"):
+        cifar10.load_cifar10(str(tmp_path))
+
+
+def test_the_published_facts_are_well_formed():
+    assert re.fullmatch(r"[0-9a-f]{64}", cifar10.SHA256)
+    assert len(set(cifar10.CLASS_NAMES)) == 10
+    assert list(cifar10.CLASS_NAMES) == sorted(cifar10.CLASS_NAMES)

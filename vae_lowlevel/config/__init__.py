@@ -1,0 +1,89 @@
+"""The settings of a run: frozen, checked dataclasses. No TensorFlow, so that errors come at once.
+
+Each field is also the flag of that name; `Config.from_flat` and `Config.to_flat` go between the
+groups and the flat names. A group, one a file, checks its own values; `Config` checks what two
+groups have to agree on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.model import ModelConfig
+from vae_lowlevel.config.objective import ObjectiveConfig
+from vae_lowlevel.config.optimizer import OptimizerConfig
+from vae_lowlevel.config.run import RunConfig
+from vae_lowlevel.config.training import TrainingConfig
+from vae_lowlevel.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "TrainingConfig",
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a training run.
+
+    Raises:
+        ConfigError: a value, or a combination of values, is not allowed.
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if self.training.early_stopping_patience and not self.data.validation_size:
+            raise ConfigError(
+                "--early_stopping_patience needs validation images, but --validation_size is 0"
+            )
+        if not self.run.model_dir:
+            run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
+            object.__setattr__(self, "run", run)
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder, which the export takes too."""
+        return os.path.basename(os.path.abspath(self.run.model_dir))
+
+    @classmethod
+    def groups(cls) -> dict[str, type]:
+        """Returns the attribute name and dataclass of each group of settings."""
+        return {field.name: field.default_factory for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> Config:
+        """Builds a config from `{flag name: value}`; what is left out keeps its default."""
+        values = dict(values)
+        groups = {}
+        for name, group in cls.groups().items():
+            own = [field.name for field in dataclasses.fields(group)]
+            groups[name] = group(**{key: values.pop(key) for key in own if key in values})
+        if values:
+            raise ConfigError(f"no such setting: {', '.join(sorted(values))}")
+        return cls(**groups)
+
+    def to_flat(self) -> dict[str, Any]:
+        """Returns `{flag name: value}` of every setting."""
+        flat = {}
+        for name in self.groups():
+            flat.update(dataclasses.asdict(getattr(self, name)))
+        return flat
+
+    def replace(self, **changes: Any) -> Config:
+        """Returns a config in which the named settings have other values."""
+        return self.from_flat({**self.to_flat(), **changes})

@@ -1,0 +1,59 @@
+"""Settings of the training loop and its numerics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.options import check, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Training."""
+
+    batch_size: int = option(128, "Examples a step, over all replicas.", at_least=1)
+    epochs: int | None = option(
+        None, "Length of the run in epochs (10 if no length is given).", at_least=1, resume="total"
+    )
+    train_steps: int | None = option(
+        None, "Length of the run in steps, instead of epochs.", at_least=1, resume="total"
+    )
+    steps_per_loop: int = option(
+        100, "Steps between two reads of the host (a block).", at_least=1, resume="numerics"
+    )
+    early_stopping_patience: int | None = option(
+        None,
+        "Stop after so many epochs without a better validation ELBO.",
+        at_least=1,
+        resume="total",
+    )
+    seed: int = option(0, "Seed of initial weights, data order and noise.", at_least=0, below=2**31)
+    deterministic: bool = option(
+        True,
+        "Repeat bit for bit on the same machine, even where that is slower.",
+        resume="numerics",
+    )
+    jit_compile: str = option(
+        "auto",
+        "Compile training with XLA. auto: everything on GPU and TPU; on a CPU the mlp only.",
+        choices=("auto", "true", "false"),
+        resume="numerics",
+    )
+    intra_op_threads: int = option(
+        0, "Threads within an operation; 0 lets TensorFlow choose.", at_least=0, resume="numerics"
+    )
+    inter_op_threads: int = option(
+        0, "Operations at once; 0 takes two a core.", at_least=0, resume="numerics"
+    )
+    checkpoint_every: int | None = option(
+        None, "Steps between checkpoints (default: each epoch).", at_least=1, resume="free"
+    )
+    max_to_keep: int = option(2, "Checkpoints kept.", at_least=1, resume="free")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.epochs is not None and self.train_steps is not None:
+            raise ConfigError(
+                f"--epochs={self.epochs} and --train_steps={self.train_steps}: give one of the two"
+            )

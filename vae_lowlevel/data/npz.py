@@ -1,0 +1,73 @@
+"""Images in a NumPy archive."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+
+import numpy as np
+
+from vae_lowlevel.errors import DataError
+from vae_lowlevel.types import Examples
+
+KEYS = ("image", "label", "test_image", "test_label")
+
+
+def load_npz(path: str) -> tuple[Examples, Examples | None]:
+    """Reads `.npz`: `image` and, where there are, `label`, `test_image` and `test_label`.
+
+    Images are uint8 [N, H, W, C], or [N, H, W] for C = 1; labels are whole numbers [N] from -1 on,
+    -1 for no class. Pickled objects are refused.
+
+    Returns:
+        the training split, and the test split or None.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array is another one than these.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: expected a .npz file, found no such file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            # Of an .npy file np.load gives the array itself.
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: expected an .npz archive, found a single array")
+            arrays = {name: archive[name] for name in archive.files if name in KEYS}
+            found = ", ".join(archive.files) or "nothing"
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+        raise DataError(f"{path}: expected a .npz file of plain arrays, found: {error}") from error
+    if "image" not in arrays:
+        raise DataError(f"{path}: expected an array named image, found {found}")
+    train = _examples(path, "image", "label", arrays)
+    if "test_image" not in arrays:
+        return train, None
+    test = _examples(path, "test_image", "test_label", arrays)
+    if train.image.shape[1:] != test.image.shape[1:]:
+        raise DataError(
+            f"{path}: expected test_image of the size of image, "
+            f"{'x'.join(map(str, train.image.shape[1:]))}, found "
+            f"{'x'.join(map(str, test.image.shape[1:]))}"
+        )
+    return train, test
+
+
+def _examples(path: str, image_key: str, label_key: str, arrays: dict[str, np.ndarray]) -> Examples:
+    image = arrays[image_key]
+    if image.dtype != np.uint8 or image.ndim not in (3, 4) or 0 in image.shape:
+        raise DataError(
+            f"{path}: expected {image_key} of uint8 [N, H, W, C] or [N, H, W], none of them 0, "
+            f"found {image.dtype} {list(image.shape)}"
+        )
+    if image.ndim == 3:
+        image = image[..., None]
+    label = arrays.get(label_key, np.full(len(image), -1, np.int32))
+    if not np.issubdtype(label.dtype, np.integer) or label.shape != (len(image),):
+        raise DataError(
+            f"{path}: expected {label_key} of whole numbers [{len(image)}], found "
+            f"{label.dtype} {list(label.shape)}"
+        )
+    if label.min() < -1 or label.max() > np.iinfo(np.int32).max:
+        raise DataError(f"{path}: expected {label_key} from -1 on, found {label.min()}")
+    return Examples(image, label.astype(np.int32))

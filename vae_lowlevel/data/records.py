@@ -1,0 +1,166 @@
+"""Images in TFRecord shards: written, and read back whole into memory."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.errors import DataError
+from vae_lowlevel.types import Examples
+
+CLASS_NAMES_FILE = "class_names.txt"
+_BATCH = 512
+_FRAME_BYTES = 16  # of the format around each record: its length and two checksums
+
+
+def write_records(examples: Examples, folder: str, split: str, shards: int) -> list[str]:
+    """Writes a split as `<folder>/<split>-<number>-of-<shards>.tfrecord`.
+
+    A record is a `tf.train.Example`: `image`, the bytes of uint8 H x W x C; `shape`, (H, W, C);
+    `label`. Example i is in shard i modulo `shards`.
+
+    Args:
+        examples: what to write; factors of variation are left out.
+        folder: made if missing; shards of these names are replaced.
+        split: "train" or "test".
+        shards: how many files, at least 1.
+
+    Returns:
+        The files.
+    """
+    os.makedirs(folder, exist_ok=True)
+    paths = []
+    for shard in range(shards):
+        path = os.path.join(folder, f"{split}-{shard:05d}-of-{shards:05d}.tfrecord")
+        partial = f"{path}.partial"
+        with tf.io.TFRecordWriter(partial) as writer:
+            for row in range(shard, len(examples), shards):
+                record = _encode(examples.image[row], int(examples.label[row]))
+                writer.write(record)
+        os.replace(partial, path)
+        paths.append(path)
+    return paths
+
+
+def write_class_names(names: Sequence[str], folder: str) -> None:
+    """Writes the class names beside the shards, one a line; no file where there are none."""
+    if names:
+        with open(os.path.join(folder, CLASS_NAMES_FILE), "w", encoding="utf-8") as file:
+            file.write("".join(f"{name}\n" for name in names))
+
+
+def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ...]]:
+    """Reads the shards that a pattern names, in the order of their names.
+
+    Shards whose file name begins with `test` are the test split, all others the training split;
+    class names are in `class_names.txt` beside the first shard.
+
+    Args:
+        pattern: with `*`, `?` and `[...]`, as `/data/mine/*.tfrecord`.
+
+    Returns:
+        the training split, the test split or None, and the class names.
+
+    Raises:
+        DataError: no file matches, or one is damaged or holds other records.
+    """
+    files = sorted(glob.glob(os.path.expanduser(pattern)))
+    files = [file for file in files if os.path.isfile(file)]
+    test_files = [file for file in files if os.path.basename(file).startswith("test")]
+    train_files = [file for file in files if file not in test_files]
+    if not train_files:
+        found = f"only the test shards {', '.join(test_files)}" if test_files else "no file"
+        raise DataError(f"{pattern}: expected training shards, found {found}")
+    train = _read_split(train_files)
+    test = _read_split(test_files) if test_files else None
+    if test is not None and test.image.shape[1:] != train.image.shape[1:]:
+        raise DataError(
+            f"{test_files[0]}: expected images of the size of the training images, "
+            f"{_describe(train.image.shape[1:])}, found {_describe(test.image.shape[1:])}"
+        )
+    return train, test, _read_class_names(os.path.dirname(train_files[0]))
+
+
+def _encode(image: np.ndarray, label: int) -> bytes:
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
+        "shape": tf.train.Feature(int64_list=tf.train.Int64List(value=image.shape)),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _read_split(files: Sequence[str]) -> Examples:
+    parts = [part for file in files for part in _read_shard(file)]
+    if not parts:
+        raise DataError(f"{files[0]}: expected records in it or in another shard, found none")
+    sizes = {part.image.shape[1:] for part in parts}
+    if len(sizes) > 1:
+        raise DataError(
+            f"{files[0]}: expected shards with images of one size, found "
+            + " and ".join(_describe(size) for size in sorted(sizes)[:2])
+        )
+    return Examples(
+        np.concatenate([part.image for part in parts]),
+        np.concatenate([part.label for part in parts]),
+    )
+
+
+def _read_shard(file: str) -> list[Examples]:
+    """Returns the records of one file in parts."""
+    features = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "shape": tf.io.FixedLenFeature([3], tf.int64),
+        "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+    }
+    parts = []
+    read_bytes = 0
+    try:
+        for batch in tf.data.TFRecordDataset(file).batch(_BATCH):
+            read_bytes += int(tf.reduce_sum(tf.strings.length(batch) + _FRAME_BYTES))
+            parsed = tf.io.parse_example(batch, features)
+            shapes = parsed["shape"].numpy()
+            if np.any(shapes != shapes[0]) or np.any(shapes[0] < 1):
+                raise DataError(
+                    f"{file}: expected images of one size, found "
+                    + " and ".join(_describe(shape) for shape in np.unique(shapes, axis=0)[:2])
+                )
+            image = [np.frombuffer(content, np.uint8) for content in parsed["image"].numpy()]
+            lengths = {len(pixels) for pixels in image}
+            if lengths != {int(np.prod(shapes[0]))}:
+                raise DataError(
+                    f"{file}: expected {np.prod(shapes[0])} bytes for an image of "
+                    f"{_describe(shapes[0])}, found {sorted(lengths)}"
+                )
+            image = np.stack(image).reshape(-1, *shapes[0])
+            parts.append(Examples(image, parsed["label"].numpy().astype(np.int32)))
+        # TensorFlow takes a file that breaks off within a record's first 12 bytes for a whole one.
+        if read_bytes != os.path.getsize(file):
+            raise DataError(
+                f"{file}: expected a whole TFRecord file as tools/make_records writes it, found "
+                f"{os.path.getsize(file)} bytes, of which {read_bytes} are whole records"
+            )
+    except tf.errors.OpError as error:
+        # TensorFlow names the operation in {{...}} before it says what is wrong.
+        reason = (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
+        raise DataError(
+            f"{file}: expected a whole TFRecord file as tools/make_records writes it, found: "
+            f"{reason}"
+        ) from error
+    return parts
+
+
+def _read_class_names(folder: str) -> tuple[str, ...]:
+    path = os.path.join(folder, CLASS_NAMES_FILE)
+    if not os.path.isfile(path):
+        return ()
+    with open(path, encoding="utf-8") as file:
+        return tuple(file.read().splitlines())
+
+
+def _describe(shape: Sequence[int]) -> str:
+    return "x".join(str(int(size)) for size in shape)

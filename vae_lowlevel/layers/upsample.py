@@ -1,0 +1,26 @@
+"""Nearest-neighbour up-sampling."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class Upsample(tf.Module):
+    """Makes every pixel a square of `factor` x `factor` equal ones.
+
+    References:
+        Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", 2016: why to follow it
+        with a convolution rather than to use a transposed one.
+    """
+
+    def __init__(self, factor: int, *, name: str = "upsample") -> None:
+        super().__init__(name=name)
+        self.factor = factor
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, factor H, factor W, C]."""
+        _, height, width, channels = x.shape
+        # Not tf.image.resize: on a GPU its gradient adds up in no fixed order.
+        x = tf.reshape(x, [-1, height, 1, width, 1, channels])
+        x = tf.tile(x, [1, 1, self.factor, 1, self.factor, 1])
+        return tf.reshape(x, [-1, height * self.factor, width * self.factor, channels])

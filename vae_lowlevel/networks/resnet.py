@@ -1,0 +1,190 @@
+"""Residual encoder and its mirror, the residual decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.layers.activations import Activation
+from vae_lowlevel.layers.conv import Conv2D
+from vae_lowlevel.layers.linear import Linear
+from vae_lowlevel.layers.normalization import normalization
+from vae_lowlevel.layers.pooling import GlobalAveragePool
+from vae_lowlevel.layers.residual_block import ResidualBlock
+from vae_lowlevel.layers.sequential import Sequential
+from vae_lowlevel.layers.shape import Crop, Pad, Reshape
+from vae_lowlevel.layers.upsample import Upsample
+from vae_lowlevel.randomness import fold
+
+
+def resnet_encoder(
+    *,
+    image_shape: Sequence[int],
+    out_features: int,
+    filters: Sequence[int],
+    blocks: Sequence[int],
+    norm: str,
+    activation: Activation,
+    dtype: tf.DType,
+    seed: tf.Tensor,
+) -> Sequential:
+    """Builds an encoder: image [B, H, W, C] -> float32 [B, out_features].
+
+    Each level halves height and width with a convolution of stride 2 and goes through residual
+    blocks; then every channel is averaged over the image. A size that 2^levels does not divide is
+    padded with zeros first.
+
+    Args:
+        image_shape: (H, W, C).
+        out_features: number of posterior parameters.
+        filters: channels of each level.
+        blocks: residual blocks of each level.
+        norm: "group", "layer" or "none".
+        activation: of the hidden layers.
+        dtype: format of the hidden layers; the pooling and the last layer are float32.
+        seed: int32 [2], for the initial weights.
+
+    Raises:
+        ConfigError: the image is too small to be halved so often.
+    """
+    height, width, channels = image_shape
+    smallest = _smallest_map(height, width, len(filters))
+    layers = []
+    padded = tuple(size * 2 ** len(filters) for size in smallest)
+    if padded != (height, width):
+        layers.append(Pad(*padded))
+    shared = {"norm": norm, "activation": activation, "dtype": dtype, "seed": seed}
+    for level, (out_channels, count) in enumerate(zip(filters, blocks, strict=True)):
+        name = f"down_{level}"
+        layers.append(
+            Conv2D(
+                channels,
+                out_channels,
+                kernel_size=3,
+                stride=2,
+                dtype=dtype,
+                seed=fold(seed, name),
+                name=name,
+            )
+        )
+        layers += _residual_blocks(level, out_channels, count, **shared)
+        channels = out_channels
+    return Sequential(
+        [
+            *layers,
+            normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
+            GlobalAveragePool(),
+            Linear(channels, out_features, seed=fold(seed, "head"), name="head"),
+        ],
+        name="encoder",
+    )
+
+
+def resnet_decoder(
+    *,
+    image_shape: Sequence[int],
+    in_features: int,
+    filters: Sequence[int],
+    blocks: Sequence[int],
+    norm: str,
+    activation: Activation,
+    dtype: tf.DType,
+    seed: tf.Tensor,
+) -> Sequential:
+    """Builds the mirror of `resnet_encoder`: z [B, in_features] -> float32 [B, *image_shape].
+
+    A dense layer makes the smallest feature map; each level, the last of the encoder first, doubles
+    height and width, goes to its channels with a convolution and through residual blocks; a last
+    convolution gives the likelihood's parameters. What the encoder had to pad is cropped.
+
+    Args:
+        image_shape: (H, W, likelihood parameters a pixel).
+        in_features: size of the latent vector.
+        filters: channels of each level of the encoder.
+        blocks: residual blocks of each level of the encoder.
+        norm: "group", "layer" or "none".
+        activation: of the hidden layers.
+        dtype: format of the hidden layers; the last convolution is float32.
+        seed: int32 [2], for the initial weights.
+
+    Raises:
+        ConfigError: the image is too small to be halved so often.
+    """
+    height, width, out_channels = image_shape
+    smallest = _smallest_map(height, width, len(filters))
+    channels = filters[-1]
+    layers = [
+        Linear(
+            in_features,
+            math.prod(smallest) * channels,
+            dtype=dtype,
+            seed=fold(seed, "dense"),
+            name="dense",
+        ),
+        Reshape([*smallest, channels]),
+    ]
+    shared = {"norm": norm, "activation": activation, "dtype": dtype, "seed": seed}
+    for level in reversed(range(len(filters))):
+        # The mirror of the encoder's step from the channels of one level to those of the next.
+        level_channels = filters[max(level - 1, 0)]
+        name = f"up_conv_{level}"
+        layers += [
+            Upsample(2, name=f"up_{level}"),
+            Conv2D(
+                channels,
+                level_channels,
+                kernel_size=3,
+                dtype=dtype,
+                seed=fold(seed, name),
+                name=name,
+            ),
+            *_residual_blocks(level, level_channels, blocks[level], **shared),
+        ]
+        channels = level_channels
+    layers += [
+        normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
+        Conv2D(channels, out_channels, kernel_size=3, seed=fold(seed, "head"), name="head"),
+    ]
+    if tuple(size * 2 ** len(filters) for size in smallest) != (height, width):
+        layers.append(Crop(height, width))
+    return Sequential(layers, name="decoder")
+
+
+def _smallest_map(height: int, width: int, levels: int) -> tuple[int, int]:
+    """Returns height and width after halving `levels` times, rounded up."""
+    least = 2 ** (levels - 1) + 1
+    if min(height, width) < least:
+        raise ConfigError(
+            f"--network=resnet with {levels} levels halves the image {levels} times and needs a "
+            f"height and width of at least {least}, found {height} x {width}; give fewer "
+            "--resnet_filters, a smaller --variant, or --pad_to"
+        )
+    return math.ceil(height / 2**levels), math.ceil(width / 2**levels)
+
+
+def _residual_blocks(
+    level: int,
+    channels: int,
+    count: int,
+    *,
+    norm: str,
+    activation: Activation,
+    dtype: tf.DType,
+    seed: tf.Tensor,
+) -> list[ResidualBlock]:
+    """Builds the residual blocks of one level."""
+    names = [f"level_{level}_block_{index}" for index in range(count)]
+    return [
+        ResidualBlock(
+            channels,
+            norm=norm,
+            activation=activation,
+            dtype=dtype,
+            seed=fold(seed, name),
+            name=name,
+        )
+        for name in names
+    ]
