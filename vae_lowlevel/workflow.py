@@ -157,6 +157,9 @@ def _finish(
     export = None
     if config.run.export_dir:
         export = export_run(config.run.model_dir, config.run.export_dir)
+    print(f"\nrun folder {folder.path}; figures in {os.path.join(folder.path, 'figures')}")
+    if export:
+        print(f"export {export}")
     folder.write_metrics(
         {
             "step": step,
