@@ -11,12 +11,13 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Config": "vae_lowlevel.config",
-    "VAE": "vae_lowlevel.models.vae",
+    "VAE": "vae_lowlevel.array_vae",
     "build_model": "vae_lowlevel.assembly",
-    "load": "vae_lowlevel.inference",
+    "load": "vae_lowlevel.loading",
+    "plot": "vae_lowlevel.array_vae",
 }
 
-__all__ = ["VAE", "Config", "build_model", "load"]
+__all__ = ["VAE", "Config", "build_model", "load", "plot"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,118 @@
+"""Every shipped flagfile: trained for a few steps on small data, gone on with, exported, called."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vae_lowlevel.workflow
+from vae_lowlevel import settings, train
+from vae_lowlevel.config import Config
+from vae_lowlevel.export import export_run
+
+FLAGFILES = sorted((pathlib.Path(__file__).parents[1] / "flags").glob("*.cfg"))
+
+# Of each published data set, so that a stand-in has its images' shape; others are drawn or given.
+SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+# Training examples of the stand-in; validation takes 4 of them, which leaves 2 steps an epoch.
+ROWS, STEPS_PER_EPOCH = 12, 2
+# Shrinks what takes time, and nothing that chooses a network or a loss.
+FEWER = ["--validation_size=4", "--batch_size=4", "--steps_per_loop=2", "--shapes_examples=12"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_evaluation():
+    """Batches of 8, so that the padding of 500 is not most of the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae_lowlevel.workflow, "EVALUATION_BATCH", 8)
+        yield
+
+
+def stand_in(shape, folder):
+    """Writes random images with labels of 10 classes; returns the path."""
+    rng = np.random.default_rng(0)
+    path = folder / "stand_in.npz"
+    arrays = {
+        "image": rng.integers(0, 256, [ROWS, *shape], np.uint8),
+        "label": rng.integers(0, 10, ROWS),
+        "test_image": rng.integers(0, 256, [8, *shape], np.uint8),
+        "test_label": rng.integers(0, 10, 8),
+    }
+    np.savez(path, **arrays)
+    return path
+
+
+def shrunk(flagfile, folder):
+    """Returns the flags after the flagfile that make it run on small data in a few seconds."""
+    config = settings.parse([f"--flagfile={flagfile}"], Config)
+    flags = [*FEWER, f"--model_dir={folder / 'run'}", "--export_dir="]
+    dataset = config.data.dataset
+    if dataset in SHAPES:
+        flags.append(f"--dataset=npz:{stand_in(SHAPES[dataset], folder)}")
+    return flags
+
+
+def length(flagfile, epochs):
+    """Returns the flag for a run of so many epochs, by the flag that the file has."""
+    by_steps = settings.parse([f"--flagfile={flagfile}"], Config).training.train_steps
+    return f"--train_steps={epochs * STEPS_PER_EPOCH}" if by_steps else f"--epochs={epochs}"
+
+
+def run(argv):
+    config = settings.parse(argv, Config)
+    train.run(config)
+    return config
+
+
+@pytest.mark.parametrize("flagfile", FLAGFILES, ids=lambda path: path.stem)
+def test_flagfile_trains_resumes_exports_and_serves(flagfile, tmp_path, capsys):
+    argv = [f"--flagfile={flagfile}", *shrunk(flagfile, tmp_path)]
+    run([*argv, length(flagfile, epochs=1)])
+    run([*argv, length(flagfile, epochs=2)])
+    assert "Going on at step 2" in capsys.readouterr().out
+
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["step"] == 2 * STEPS_PER_EPOCH
+    for name in ("elbo", "loss", "mse"):
+        if name in metrics["test"]:
+            assert np.isfinite(metrics["test"][name]), name
+
+    exported = export_run(str(tmp_path / "run"), str(tmp_path / "exports"))
+    signatures = tf.saved_model.load(exported).signatures
+    assert "serving_default" in signatures
+    for name, signature in signatures.items():
+        outputs = signature(**_inputs(signature))
+        assert outputs, name
+        for output, value in outputs.items():
+            assert value.shape[0] == 2, (name, output)
+            if value.dtype.is_floating:
+                assert np.all(np.isfinite(value)), (name, output)
+
+
+def _inputs(signature):
+    """Returns two rows of what a signature takes, by dtype and shape."""
+    _, specs = signature.structured_input_signature
+    rng = np.random.default_rng(1)
+    inputs = {}
+    for name, spec in specs.items():
+        shape = [2, *spec.shape[1:]]
+        drawn = rng.uniform(size=shape) if spec.dtype.is_floating else rng.integers(0, 3, shape)
+        inputs[name] = tf.constant(drawn, spec.dtype)
+    return inputs
+
+
+def test_flagfiles_name_their_run_folder_after_themselves():
+    for flagfile in FLAGFILES:
+        config = settings.parse([f"--flagfile={flagfile}"], Config)
+        assert config.run.model_dir == f"runs/{flagfile.stem}"
+
+
+def test_padded_mnist_is_what_the_2d_example_sees():
+    flagfile = next(path for path in FLAGFILES if path.stem == "mnist_2d")
+    config = settings.parse([f"--flagfile={flagfile}"], Config)
+    assert (config.data.dataset, config.data.pad_to) == ("mnist", 32)
+    assert (config.model.latent_dim, config.model.likelihood) == (2, "bernoulli")
