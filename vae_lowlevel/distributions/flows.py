@@ -93,7 +93,7 @@ class CouplingStep:
     log |det dy/dx| = sum s(a). The inverse costs the same.
 
     Args:
-        network: a [..., D // 2] -> t and raw s, joined, [..., 2 (D - D // 2)].
+        network: a [N, D // 2] -> t and raw s, joined, [N, 2 (D - D // 2)].
 
     References:
         Dinh, Sohl-Dickstein, Bengio, "Density Estimation Using Real NVP", 2017, eq. 4 to 8.
@@ -117,7 +117,11 @@ class CouplingStep:
     def _split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         features = x.shape[-1]
         first, second = tf.split(x, [features // 2, features - features // 2], -1)
-        shift, raw = tf.split(self._network(first), 2, -1)
+        # A single draw has no batch dimension, which networks need.
+        parameters = self._network(tf.reshape(first, [-1, first.shape[-1]]))
+        shift, raw = (
+            tf.reshape(part, tf.shape(second)) for part in tf.split(parameters, 2, axis=-1)
+        )
         return first, second, shift, soft_clip(raw, LOG_SCALE_BOUND)
 
 

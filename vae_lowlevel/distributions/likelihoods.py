@@ -10,6 +10,8 @@ from vae_lowlevel.distributions.scales import FixedScale, LearnedScale, PixelSca
 
 tfd = tfp.distributions
 
+Scale = FixedScale | LearnedScale | PixelScale
+
 
 def _cross_entropy_a_pixel(image: tf.Tensor, log_prob: tf.Tensor) -> tf.Tensor:
     return -log_prob / image.shape[1:].num_elements()
@@ -73,16 +75,16 @@ class GaussianLikelihood(tf.Module):
     """Independent normal pixels N(sigmoid(logits), scale^2).
 
     Args:
-        scale: of a pixel, in units of the [0, 1] range.
+        scale: standard deviation of a pixel, in units of the [0, 1] range; a number stays fixed.
 
     Attributes:
         parameters_per_value: decoder channels for each image channel.
     """
 
-    def __init__(self, scale: FixedScale | LearnedScale | PixelScale) -> None:
+    def __init__(self, scale: float | Scale) -> None:
         super().__init__(name="gaussian_likelihood")
-        self.scale = scale
-        self.parameters_per_value = 1 + scale.parameters_per_value
+        self.scale = scale if isinstance(scale, tf.Module) else FixedScale(scale)
+        self.parameters_per_value = 1 + self.scale.parameters_per_value
 
     def __call__(self, parameters: tf.Tensor) -> tfd.Independent:
         """Maps parameters [B, H, W, C or 2 C] to the distribution of float32 [B, H, W, C]."""
@@ -99,16 +101,16 @@ class DiscretizedLogisticLikelihood(tf.Module):
     """Independent pixels on the 256 grey levels, around sigmoid(logits).
 
     Args:
-        scale: of the logistic, in units of the [0, 1] range.
+        scale: of the logistic, in units of the [0, 1] range; a number stays fixed.
 
     Attributes:
         parameters_per_value: decoder channels for each image channel.
     """
 
-    def __init__(self, scale: FixedScale | LearnedScale | PixelScale) -> None:
+    def __init__(self, scale: float | Scale) -> None:
         super().__init__(name="discretized_logistic_likelihood")
-        self.scale = scale
-        self.parameters_per_value = 1 + scale.parameters_per_value
+        self.scale = scale if isinstance(scale, tf.Module) else FixedScale(scale)
+        self.parameters_per_value = 1 + self.scale.parameters_per_value
 
     def __call__(self, parameters: tf.Tensor) -> tfd.Independent:
         """Maps parameters [B, H, W, C or 2 C] to the distribution of float32 [B, H, W, C]."""

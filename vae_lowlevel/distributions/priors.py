@@ -137,7 +137,7 @@ class FlowPrior(tf.Module):
 
     Args:
         latent_dim: D, at least 2.
-        networks: one a coupling: [..., D // 2] -> [..., 2 (D - D // 2)].
+        networks: one a coupling: [N, D // 2] -> [N, 2 (D - D // 2)].
 
     Attributes:
         is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
