@@ -123,7 +123,7 @@ class VampPrior(tf.Module):
         """
         pixels = tf.clip_by_value(images, PIXEL_MARGIN, 1.0 - PIXEL_MARGIN)
         raw = tf.math.log(pixels) - tf.math.log1p(-pixels)
-        self.raw_pixels.assign(tf.concat([raw, self.raw_pixels], 0)[: len(self.raw_pixels)])
+        self.raw_pixels.assign(tf.concat([raw, self.raw_pixels], 0)[: self.raw_pixels.shape[0]])
 
     def __call__(self) -> tfd.MixtureSameFamily:
         """Returns the distribution over float32 [D]."""
