@@ -157,9 +157,7 @@ def test_vamp_density_is_the_mean_of_the_posteriors_of_the_pseudo_inputs(encode)
     pseudo_inputs = 1 / (1 + np.exp(-prior.raw_pixels.numpy()))
     posteriors = encode(pseudo_inputs)
     loc, covariance = posteriors.mean().numpy(), posteriors.covariance().numpy().astype(float)
-    parts = [
-        scipy.stats.multivariate_normal(loc[k], covariance[k]).logpdf(Z) for k in range(K)
-    ]
+    parts = [scipy.stats.multivariate_normal(loc[k], covariance[k]).logpdf(Z) for k in range(K)]
     expected = scipy.special.logsumexp(parts, axis=0) - np.log(K)
     np.testing.assert_allclose(prior().log_prob(Z), expected, rtol=1e-3)
 
