@@ -154,8 +154,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
 
 def _first_images(order: BatchOrder, dataset: Dataset, count: int) -> np.ndarray:
     """Returns up to `count` training images, float32 [n, H, W, C], those training sees first."""
-    steps = min(-(-count // len(order.block(0, 1)[0])), order.steps_per_epoch)
-    rows = order.block(0, steps).ravel()[:count]
+    rows = order.block(0, order.steps_per_epoch).ravel()[:count]
     return dataset.train.image[rows].astype(np.float32) / 255.0
 
 

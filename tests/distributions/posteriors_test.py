@@ -161,6 +161,13 @@ def test_full_scale_is_lower_triangular_and_that_of_its_draws():
         )
 
 
+def test_full_entries_beneath_the_diagonal_are_bounded_and_start_small():
+    full = FullPosterior(D)
+    for raw, expected in [(1.0, 1.0 / D), (-1e30, -100.0)]:
+        scale = full(tf.fill([1, full.parameter_size], raw)).scale.to_dense()[0].numpy()
+        np.testing.assert_allclose(scale[np.tril_indices(D, -1)], expected, rtol=1e-4)
+
+
 def test_full_without_off_diagonal_entries_is_diagonal():
     loc, raw = RNG.normal(size=[2, B, D]).astype(np.float32)
     full = FullPosterior(D)

@@ -57,8 +57,8 @@ class DistributionOptions:
     )
     likelihood_scale_kind: str = option(
         "auto",
-        "gaussian, discretized_logistic: fixed; learned, one for all pixels; per_pixel, given by the "
-        "decoder. auto: fixed for gaussian, learned for discretized_logistic.",
+        "gaussian, discretized_logistic: fixed; learned, one for all pixels; per_pixel, given by "
+        "the decoder. auto: fixed for gaussian, learned for discretized_logistic.",
         choices=("auto", "fixed", "learned", "per_pixel"),
     )
 

@@ -80,8 +80,9 @@ class DiagonalPosterior(tf.Module):
 class FullPosterior(tf.Module):
     """The Gaussian q(z|x) = N(loc, L L^T) with a lower-triangular L.
 
-    The diagonal of L is that of `DiagonalPosterior`, exp(5 tanh(raw / 10)); the entries beneath it
-    are 100 tanh(raw / 100).
+    The diagonal of L is that of `DiagonalPosterior`, exp(5 tanh(raw / 10)). The entries beneath it
+    are 100 tanh(raw / (100 D)): divided by D, as up to D - 1 of them add to the noise of one
+    dimension, which would drown a new encoder's signal.
 
     Attributes:
         parameter_size: features an encoder has to give for it, D + D (D + 1) / 2.
@@ -105,7 +106,8 @@ class FullPosterior(tf.Module):
         raw = tfp.math.fill_triangular(entries)
         log_variance = soft_clip(tf.linalg.diag_part(raw), LOG_VARIANCE_BOUND)
         scale = tf.linalg.set_diag(
-            soft_clip(raw, OFF_DIAGONAL_BOUND), tf.math.exp(0.5 * log_variance)
+            soft_clip(raw / self.latent_dim, OFF_DIAGONAL_BOUND),
+            tf.math.exp(0.5 * log_variance),
         )
         return tfd.MultivariateNormalTriL(loc, scale)
 
