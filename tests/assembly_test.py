@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
-from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lowlevel.distributions import likelihoods, posteriors, priors, scales
 from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.layers.conv import Conv2D
 from vae_lowlevel.layers.linear import Linear
+from vae_lowlevel.objectives.dynamic_binarization import DynamicBinarization
 from vae_lowlevel.randomness import make_seed
 
 IMAGE_SHAPE = (6, 5, 3)
@@ -118,12 +119,93 @@ def test_conv_settings_reach_the_layers():
     assert model.decoder.layers[-2].kernel.shape == [5, 5, 3, 3]
 
 
-def test_likelihood_settings_choose_the_likelihood():
-    assert set(choices(ModelConfig, "likelihood")) == {"bernoulli", "gaussian"}
-    assert isinstance(build(likelihood="bernoulli").likelihood, BernoulliLikelihood)
-    gaussian = build(likelihood="gaussian", likelihood_scale=0.25).likelihood
-    assert isinstance(gaussian, GaussianLikelihood)
-    assert gaussian.scale == 0.25
+LIKELIHOODS = {
+    "bernoulli": likelihoods.BernoulliLikelihood,
+    "continuous_bernoulli": likelihoods.ContinuousBernoulliLikelihood,
+    "gaussian": likelihoods.GaussianLikelihood,
+    "discretized_logistic": likelihoods.DiscretizedLogisticLikelihood,
+}
+POSTERIORS = {
+    "diagonal": posteriors.DiagonalPosterior,
+    "full": posteriors.FullPosterior,
+    "iaf": posteriors.AutoregressiveFlowPosterior,
+}
+PRIORS = {
+    "standard": priors.StandardPrior,
+    "mixture": priors.MixturePrior,
+    "vamp": priors.VampPrior,
+    "flow": priors.FlowPrior,
+}
+
+
+@pytest.mark.parametrize(
+    ("setting", "kinds"),
+    [("likelihood", LIKELIHOODS), ("posterior", POSTERIORS), ("prior", PRIORS)],
+)
+def test_distribution_settings_choose_the_distributions(setting, kinds):
+    assert set(choices(ModelConfig, setting)) == set(kinds)
+    for choice, kind in kinds.items():
+        assert type(getattr(build(network="mlp", **{setting: choice}), setting)) is kind
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
+def test_scale_settings_choose_the_scale(likelihood):
+    kinds = {
+        "fixed": scales.FixedScale,
+        "learned": scales.LearnedScale,
+        "per_pixel": scales.PixelScale,
+    }
+    for kind, expected in kinds.items():
+        scale = build(
+            likelihood=likelihood, likelihood_scale=0.25, likelihood_scale_kind=kind
+        ).likelihood.scale
+        assert type(scale) is expected
+        np.testing.assert_allclose(scale(tf.zeros([1])), np.full([1], 0.25), rtol=1e-4)
+
+
+def test_flow_settings_reach_the_networks():
+    model = build(posterior="iaf", iaf_steps=3, iaf_units=(11, 12), iaf_context=4)
+    steps = model.posterior.networks
+    assert len(steps) == 3
+    assert [layer.kernel.shape[1] for layer in steps[0].hidden] == [11, 12]
+    assert steps[0].context.kernel.shape == [4, 11]
+    model = build(prior="flow", prior_flow_steps=5, prior_flow_units=(7,))
+    assert [len(network.layers) for network in model.prior.networks] == [2] * 5
+    assert build(prior="mixture", prior_components=9).prior.loc.shape == [9, 2]
+    assert build(prior="vamp", prior_components=9).prior.pseudo_inputs.shape == [9, *IMAGE_SHAPE]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_config_and_model_agree_on_where_a_closed_form_is(posterior, prior):
+    if (posterior, prior) != ("iaf", "vamp"):
+        config = ModelConfig(**TINY, posterior=posterior, prior=prior)
+        model = assembly.build_model(config, IMAGE_SHAPE, 0)
+        assert model.has_closed_form_kl == config.has_closed_form_kl
+        objective = assembly.build_objective(ObjectiveConfig(), 1)
+        line = assembly.describe_kl(objective, model)
+        assert line.startswith("KL from its closed form") == config.has_closed_form_kl
+
+
+@pytest.mark.parametrize(
+    ("values", "terms"),
+    [
+        ({}, ("loss", "elbo", "distortion", "rate", "mse")),
+        ({"binarize": "static"}, ("loss", "elbo", "distortion", "rate", "mse")),
+        ({"binarize": "dynamic"}, ("loss", "elbo", "distortion", "rate", "mse")),
+        (
+            {"likelihood": "discretized_logistic"},
+            ("loss", "elbo", "distortion", "rate", "mse", "bpd"),
+        ),
+    ],
+)
+def test_objective_is_fitted_to_the_kind_of_pixels(values, terms):
+    config = Config.from_flat(values)
+    plain = assembly.build_objective(config.objective, 1)
+    fitted = assembly.fit_to_pixels(config, plain)
+    assert fitted.terms == terms
+    is_dynamic = isinstance(fitted, DynamicBinarization)
+    assert is_dynamic == (config.data.binarize == "dynamic")
 
 
 def test_model_knows_its_shapes():
@@ -172,10 +254,16 @@ def test_kl_schedules_are_given_in_epochs():
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_objective_settings_reach_the_objective(reduction):
-    config = ObjectiveConfig(pixel_reduction=reduction, free_bits=0.25, kl_schedule="linear")
+    config = ObjectiveConfig(
+        pixel_reduction=reduction,
+        free_bits=0.25,
+        kl_schedule="linear",
+        kl_estimator="monte_carlo",
+    )
     for objective in (assembly.build_objective(config, 10), assembly.build_final_objective(config)):
         assert objective.pixel_reduction == reduction
         assert objective.free_bits == 0.25
+        assert objective.kl_estimator == "monte_carlo"
 
 
 def test_learning_rate_schedules_are_those_of_the_flags():

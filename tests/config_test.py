@@ -90,6 +90,49 @@ def test_run_folder_is_named_after_the_data_set_unless_given():
             {"decoder_filters": (), "decoder_strides": ()},
             "--decoder_filters needs at least one number for network conv",
         ),
+        (
+            {"posterior": "iaf", "kl_estimator": "analytic"},
+            "--kl_estimator=analytic: the KL of posterior iaf from prior standard has no closed "
+            "form; take --kl_estimator=auto, or --posterior=diagonal or full with "
+            "--prior=standard",
+        ),
+        (
+            {"prior": "vamp", "kl_estimator": "analytic"},
+            "--kl_estimator=analytic: the KL of posterior diagonal from prior vamp has no closed "
+            "form; take --kl_estimator=auto, or --posterior=diagonal or full with "
+            "--prior=standard",
+        ),
+        (
+            {"posterior": "iaf", "prior": "vamp"},
+            "--prior=vamp needs the density of the posterior at any z, which posterior iaf gives "
+            "only one dimension after another: take --posterior=diagonal or full, or another prior",
+        ),
+        (
+            {"posterior": "iaf", "iaf_units": ()},
+            "--iaf_units needs at least one number for posterior iaf",
+        ),
+        (
+            {"prior": "flow", "latent_dim": 1},
+            "--prior=flow couples two halves of z: --latent_dim must be at least 2, got 1",
+        ),
+        (
+            {"likelihood": "discretized_logistic", "binarize": "static"},
+            "--binarize=static leaves black and white pixels, which are not for "
+            "--likelihood=discretized_logistic: take --likelihood=bernoulli or --binarize=none",
+        ),
+        (
+            {
+                "likelihood": "gaussian",
+                "likelihood_scale_kind": "per_pixel",
+                "pixel_reduction": "mean",
+            },
+            "--likelihood_scale_kind=per_pixel with --pixel_reduction=mean: the squared error "
+            "would leave the scale untrained; take --pixel_reduction=sum or a fixed scale",
+        ),
+        (
+            {"likelihood": "discretized_logistic", "likelihood_scale": 0.001},
+            "--likelihood_scale of a learned scale must be in (0.0067, 148.4), got 0.001",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(values, message):
@@ -183,3 +226,23 @@ def test_a_data_set_that_is_none_is_refused_with_the_list_of_those_that_are(data
     assert f"got {dataset!r}" in str(caught.value)
     for source in ("cifar10", "shapes", "folder:<path>", "npz:<path>", "records:<glob>"):
         assert source in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "scale"),
+    [
+        ({"likelihood": "gaussian"}, "fixed", 1.0),
+        ({"likelihood": "gaussian", "likelihood_scale_kind": "learned"}, "learned", 0.1),
+        ({"likelihood": "gaussian", "likelihood_scale": 0.001}, "fixed", 0.001),
+        ({"likelihood": "discretized_logistic"}, "learned", 0.1),
+        ({"likelihood": "discretized_logistic", "likelihood_scale": 0.03}, "learned", 0.03),
+        (
+            {"likelihood": "discretized_logistic", "likelihood_scale_kind": "fixed"},
+            "fixed",
+            1.0,
+        ),
+    ],
+)
+def test_scale_of_a_pixel_follows_the_likelihood_unless_given(values, kind, scale):
+    model = Config.from_flat(values).model
+    assert (model.scale_kind, model.initial_scale) == (kind, scale)

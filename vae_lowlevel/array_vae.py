@@ -131,7 +131,7 @@ class VAE:
         return self
 
     def encode(self, image: np.ndarray) -> Encoding:
-        """Returns the posterior of each image: `z_mean` and `z_log_var`, float32 [N, D]."""
+        """Returns the posterior of each image: its `z_mean`, float32 [N, D], and more."""
         return self._inference.encode(image)
 
     def decode(self, z: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 python -m vae_lowlevel.inference COMMAND --model_dir=runs/fashion --output=FILE [--input=FILE]
 
-encode        z_mean and z_log_var of images
+encode        the posteriors of images: z_mean and z_log_var, or what their kind has
 reconstruct   images decoded from their posterior means; in a .png beneath the images
 sample        images of draws from the prior
 interpolate   each image turned into the next, over the line between their posterior means
@@ -117,7 +117,7 @@ def _transform(
     options: InferenceOptions, model: Inference, images: np.ndarray
 ) -> dict[str, np.ndarray]:
     if options.command == "encode":
-        return model.encode(images)._asdict()
+        return model.encode(images).to_dict()
     if options.command == "reconstruct":
         return {"image": model.reconstruct(images)}
     if len(images) < 2:

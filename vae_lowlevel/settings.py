@@ -120,7 +120,9 @@ def help_text(usage: str, options: type) -> str:
             if kind is tuple:
                 allowed = "int,int,..."
             default = "not set" if field.default is None else format_value(field.default)
-            lines.append(f"  --{field.name}  {allowed}  (default: {default or 'empty'})")
+            head, default = f"  --{field.name}  {allowed}", f"(default: {default or 'empty'})"
+            is_short = len(head) + len(default) <= 98
+            lines += [f"{head}  {default}"] if is_short else [head, f"      {default}"]
             lines += textwrap.wrap(
                 field.metadata["help"], 92, initial_indent=" " * 6, subsequent_indent=" " * 6
             )

@@ -63,7 +63,8 @@ def train_run(config: Config, folder: RunFolder) -> None:
     total_steps = (
         training.train_steps or (training.epochs or DEFAULT_EPOCHS) * order.steps_per_epoch
     )
-    objective = assembly.build_objective(config.objective, order.steps_per_epoch)
+    elbo = assembly.build_objective(config.objective, order.steps_per_epoch)
+    objective = assembly.fit_to_pixels(config, elbo)
     strategy = build_strategy()
     with strategy.scope():
         model = assembly.build_model(config.model, dataset.image_shape, training.seed)
@@ -71,6 +72,8 @@ def train_run(config: Config, folder: RunFolder) -> None:
         progress = Progress(len(objective.terms) + len(STEP_SCALARS))
         checkpoints = RunCheckpoints(folder.path, state, progress, training.max_to_keep)
         is_restored = checkpoints.restore()
+        if config.model.prior == "vamp" and not is_restored:
+            model.prior.start_from(_first_images(order, dataset, config.model.prior_components))
     first_step = int(state.step.numpy())
     folder.describe(settings.format_flagfile(config), dataset)
 
@@ -130,6 +133,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
         )
         return
     print(layer_table(model))
+    print(assembly.describe_kl(elbo, model))
     print(
         f"{len(dataset.train)} training, {len(dataset.validation)} validation, "
         f"{len(dataset.test)} test images; {total_steps} steps, {order.steps_per_epoch} an epoch; "
@@ -146,6 +150,12 @@ def train_run(config: Config, folder: RunFolder) -> None:
             f"Go on with: python -m vae_lowlevel.train --flagfile={folder.flagfile}"
         )
     _finish(config, folder, dataset, progress, int(state.step.numpy()))
+
+
+def _first_images(order: BatchOrder, dataset: Dataset, count: int) -> np.ndarray:
+    """Returns up to `count` training images, float32 [n, H, W, C], those training sees first."""
+    rows = order.block(0, order.steps_per_epoch).ravel()[:count]
+    return dataset.train.image[rows].astype(np.float32) / 255.0
 
 
 def _finish(
@@ -192,7 +202,7 @@ def measure_run(config: Config, dataset: Dataset) -> dict[str, Any]:
     seed = config.training.seed
     metrics = measure_test_split(
         model,
-        assembly.build_final_objective(config.objective),
+        assembly.fit_to_pixels(config, assembly.build_final_objective(config.objective)),
         padded_batches(dataset.test, EVALUATION_BATCH),
         batch_size=EVALUATION_BATCH,
         seed=seed,

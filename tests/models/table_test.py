@@ -61,6 +61,32 @@ def test_mlp_table_counts_thousands_with_commas():
     ]
 
 
+def test_distributions_with_variables_come_after_the_layers():
+    config = ModelConfig(
+        network="mlp",
+        latent_dim=2,
+        encoder_units=(),
+        posterior="iaf",
+        iaf_steps=2,
+        iaf_units=(3,),
+        iaf_context=4,
+        prior="mixture",
+        prior_components=5,
+        likelihood="gaussian",
+        likelihood_scale_kind="learned",
+    )
+    rows = read_rows(layer_table(assembly.build_model(config, (5, 5, 1), 0)))
+    # By hand: context 4 -> 3, masked 2 -> 3, shift and gate 3 -> 2 each; weights, means, variances.
+    iaf = 2 * ((4 * 3 + 3) + (2 * 3 + 3) + 2 * (3 * 2 + 2))
+    assert rows[-4:-1] == [
+        ("iaf_posterior", "", str(iaf)),
+        ("mixture_prior", "", str(5 + 10 + 10)),
+        ("gaussian_likelihood", "", "1"),
+    ]
+    counts = [int(count.replace(",", "")) for _, _, count in rows]
+    assert sum(counts[:-1]) == counts[-1]
+
+
 def test_table_lines_are_as_wide_as_each_other():
     model = assembly.build_model(ModelConfig(network="mlp", latent_dim=2), (5, 5, 1), 0)
     assert len({len(line) for line in layer_table(model).splitlines()}) == 1

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import tensorflow as tf
 
 from vae_lowlevel.distributions.likelihoods import GaussianLikelihood
-from vae_lowlevel.distributions.posteriors import DiagonalPosterior
+from vae_lowlevel.distributions.posteriors import AutoregressiveFlowPosterior, DiagonalPosterior
 from vae_lowlevel.distributions.priors import StandardPrior
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.randomness import make_seed
@@ -54,6 +55,51 @@ def test_kl_is_per_dimension_in_nats(model):
     expected = 0.5 * (loc**2 + np.exp(log_variance) - 1 - log_variance)
     kl = model.kl_per_dimension(model.encode(IMAGE))
     np.testing.assert_allclose(kl, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_embed_gives_the_posterior_mean_and_describe_all_of_it(model):
+    loc, log_variance = encoded()
+    np.testing.assert_allclose(model.embed(IMAGE), loc, rtol=1e-5)
+    described = model.describe(IMAGE)
+    assert set(described) == {"z_mean", "z_log_var"}
+    np.testing.assert_allclose(described["z_mean"], loc, rtol=1e-5)
+    np.testing.assert_allclose(described["z_log_var"], log_variance, rtol=1e-4, atol=1e-5)
+
+
+def test_draw_gives_z_and_its_log_density(model):
+    loc, log_variance = encoded()
+    noise = RNG.normal(size=[3, 2]).astype(np.float32)
+    z, log_q = model.draw(model.encode(IMAGE), noise)
+    scale = np.exp(log_variance / 2)
+    np.testing.assert_allclose(z, loc + scale * noise, rtol=1e-5, atol=1e-6)
+    expected = scipy.stats.norm(loc, scale).logpdf(loc + scale * noise).sum(-1)
+    np.testing.assert_allclose(log_q, expected, rtol=1e-4)
+
+
+def test_embedding_of_a_flow_goes_through_the_flow():
+    def network(x, context):
+        return tf.reverse(context, [-1]), tf.zeros_like(x)
+
+    model = VAE(
+        image_shape=(2, 3, 1),
+        latent_dim=2,
+        encoder=lambda image: tf.reshape(image, [-1, 6]),
+        posterior=AutoregressiveFlowPosterior(2, 2, [network]),
+        prior=StandardPrior(2),
+        decoder=lambda z: tf.reshape(z @ TO_IMAGE, [-1, 2, 3, 1]),
+        likelihood=GaussianLikelihood(0.5),
+    )
+    pixels = IMAGE.reshape(3, 6)
+    gate = scipy.special.expit(2.0)
+    expected = gate * pixels[:, :2] + (1 - gate) * pixels[:, :3:-1]
+    np.testing.assert_allclose(model.embed(IMAGE), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(IMAGE), decoded(expected), rtol=1e-5)
+    described = model.describe(IMAGE)
+    np.testing.assert_allclose(described["z"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(described["z_mean"], pixels[:, :2])
+    output = model(IMAGE, make_seed(0))
+    np.testing.assert_allclose(output["reconstruction"], decoded(output["z"].numpy()), rtol=1e-5)
+    assert not np.any(output["z"].numpy() == described["z"].numpy())
 
 
 def test_reconstruct_decodes_the_posterior_mean(model):

@@ -7,8 +7,8 @@ import scipy.stats
 import tensorflow as tf
 
 from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from vae_lowlevel.distributions.posteriors import DiagonalPosterior
-from vae_lowlevel.distributions.priors import StandardPrior
+from vae_lowlevel.distributions.posteriors import DiagonalPosterior, FullPosterior
+from vae_lowlevel.distributions.priors import MixturePrior, StandardPrior
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.objectives import kl_schedules
 from vae_lowlevel.objectives.elbo import Elbo
@@ -249,3 +249,85 @@ def test_saturated_networks_stay_finite_with_their_gradients(likelihood):
     assert np.all(np.isfinite(tf.stack(evaluate(build_objective(), model))))
     for gradient in loss_gradients(build_objective(), model):
         assert np.all(np.isfinite(gradient))
+
+
+def build_full_model(prior=None):
+    to_posterior = np.random.default_rng(1).normal(scale=0.7, size=[PIXELS, D + 3])
+    return VAE(
+        image_shape=(2, 3, 1),
+        latent_dim=D,
+        encoder=LinearMap(to_posterior.astype(np.float32), [D + 3]),
+        posterior=FullPosterior(D),
+        prior=prior or StandardPrior(D),
+        decoder=LinearMap(TO_LOGITS, [2, 3, 1]),
+        likelihood=LIKELIHOODS["bernoulli"],
+    )
+
+
+def standard_mixture():
+    """A mixture that is N(0, I), but has no closed form."""
+    prior = MixturePrior(D, 1, seed=make_seed(0))
+    prior.loc.assign(tf.zeros([1, D]))
+    return prior
+
+
+@pytest.mark.parametrize("build", [lambda: build_model("bernoulli"), build_full_model])
+def test_monte_carlo_rate_is_the_log_ratio_at_the_draw_and_on_average_the_kl(build):
+    model = build()
+    image = np.repeat(IMAGE[:1], 20_000, axis=0)
+    batch = Batch(tf.constant(image), tf.zeros([len(image)], tf.int32))
+    noise = BatchNoise(make_seed(0), 0, len(image), len(image))
+    terms = build_objective(kl_estimator="monte_carlo")(model, batch, noise, 0, local_mean)
+    posterior = model.encode(image)
+    z = posterior.bijector.forward(noise.normal("posterior", (D,))).numpy().astype(np.float64)
+    log_q = scipy.stats.multivariate_normal(
+        posterior.mean()[0].numpy().astype(float), posterior.covariance()[0].numpy().astype(float)
+    ).logpdf(z)
+    log_p = scipy.stats.norm.logpdf(z).sum(-1)
+    np.testing.assert_allclose(terms.rate, log_q - log_p, rtol=1e-3, atol=1e-3)
+    kl = model.kl_per_dimension(posterior)[0].numpy().sum()
+    error = terms.rate.numpy().std() / np.sqrt(len(image))
+    assert abs(terms.rate.numpy().mean() - kl) < 4 * error
+    assert error < 0.1 * kl
+    np.testing.assert_allclose(terms.elbo, -terms.distortion - terms.rate, rtol=1e-5)
+
+
+def test_auto_takes_the_closed_form_where_there_is_one():
+    for model in (build_model("bernoulli"), build_full_model()):
+        auto, analytic = build_objective(), build_objective(kl_estimator="analytic")
+        assert auto.is_analytic(model)
+        np.testing.assert_array_equal(evaluate(auto, model).rate, evaluate(analytic, model).rate)
+    model = build_full_model(standard_mixture())
+    sampled = build_objective(kl_estimator="monte_carlo")
+    assert not build_objective().is_analytic(model)
+    assert not sampled.is_analytic(build_full_model())
+    np.testing.assert_array_equal(
+        evaluate(build_objective(), model).rate, evaluate(sampled, model).rate
+    )
+    # The same prior by its own density gives the same numbers.
+    np.testing.assert_allclose(
+        evaluate(sampled, model).rate, evaluate(sampled, build_full_model()).rate, rtol=1e-4
+    )
+
+
+def test_free_bits_hold_for_each_dimension_of_a_full_covariance():
+    model = build_full_model()
+    kl = model.kl_per_dimension(model.encode(IMAGE)).numpy()
+    small, large = np.argsort(kl.mean(0))
+    free_bits = (kl[:, small].mean() + kl[:, large].mean()) / 2
+    terms = evaluate(build_objective(2.0, free_bits=free_bits), model)
+    np.testing.assert_allclose(
+        terms.loss, terms.distortion + 2.0 * (free_bits + kl[:, large]), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("part", [0.9, 1.1])
+def test_free_bits_of_a_sampled_kl_hold_for_the_whole(part):
+    model = build_full_model()
+    rate = evaluate(build_objective(kl_estimator="monte_carlo"), model).rate.numpy()
+    free_bits = part * rate.mean() / D
+    objective = build_objective(2.0, free_bits=free_bits, kl_estimator="monte_carlo")
+    terms = evaluate(objective, model)
+    penalised = rate if part < 1 else D * free_bits
+    np.testing.assert_allclose(terms.loss, terms.distortion + 2.0 * penalised, rtol=1e-5)
+    np.testing.assert_array_equal(terms.rate, rate)

@@ -51,6 +51,7 @@ class Config:
             raise ConfigError(
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
+        _check_distributions(self)
         if not self.run.model_dir:
             run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
             object.__setattr__(self, "run", run)
@@ -87,3 +88,25 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """Returns a config in which the named settings have other values."""
         return self.from_flat({**self.to_flat(), **changes})
+
+
+def _check_distributions(config: Config) -> None:
+    """Refuses an objective or data that the model's distributions do not go with."""
+    model, objective, binarize = config.model, config.objective, config.data.binarize
+    if objective.kl_estimator == "analytic" and not model.has_closed_form_kl:
+        raise ConfigError(
+            f"--kl_estimator=analytic: the KL of posterior {model.posterior} from prior "
+            f"{model.prior} has no closed form; take --kl_estimator=auto, or --posterior=diagonal "
+            "or full with --prior=standard"
+        )
+    is_squared_error = model.likelihood == "gaussian" and objective.pixel_reduction == "mean"
+    if is_squared_error and model.scale_kind != "fixed":
+        raise ConfigError(
+            f"--likelihood_scale_kind={model.scale_kind} with --pixel_reduction=mean: the squared "
+            "error would leave the scale untrained; take --pixel_reduction=sum or a fixed scale"
+        )
+    if binarize != "none" and model.likelihood != "bernoulli":
+        raise ConfigError(
+            f"--binarize={binarize} leaves black and white pixels, which are not for --likelihood="
+            f"{model.likelihood}: take --likelihood=bernoulli or --binarize=none"
+        )

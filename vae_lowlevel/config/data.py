@@ -52,6 +52,12 @@ class DataConfig:
     shapes_examples: int = option(
         20000, "Training images of shapes; a sixth as many more are the test set.", at_least=6
     )
+    binarize: str = option(
+        "none",
+        "Draw pixels black or white with the probability of their grey level. static: once and for "
+        "all. dynamic: anew at every step; validation and test images once and for all.",
+        choices=("none", "static", "dynamic"),
+    )
 
     def __post_init__(self) -> None:
         check(self)

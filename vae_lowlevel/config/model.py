@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from vae_lowlevel.config.distributions import DistributionOptions, check_distributions
 from vae_lowlevel.config.variants import DEFAULT_VARIANT, VARIANTS
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
@@ -12,7 +13,7 @@ DEFAULT_LATENT_DIM = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(DistributionOptions):
     """Model."""
 
     network: str = option("conv", "Body of encoder and decoder.", choices=("conv", "mlp", "resnet"))
@@ -80,12 +81,6 @@ class ModelConfig:
         "Activation of hidden layers; silu is also called swish.",
         choices=("relu", "gelu", "silu", "elu", "tanh"),
     )
-    likelihood: str = option(
-        "bernoulli", "Distribution p(x|z) of a pixel.", choices=("bernoulli", "gaussian")
-    )
-    likelihood_scale: float = option(
-        1.0, "gaussian: standard deviation of a pixel, in units of the [0, 1] range.", above=0
-    )
     precision: str = option(
         "float32",
         "Number format of the hidden layers; variables, distributions and losses are float32.",
@@ -101,6 +96,7 @@ class ModelConfig:
             _refuse_resnet_settings(self)
             if self.latent_dim is None:
                 object.__setattr__(self, "latent_dim", DEFAULT_LATENT_DIM)
+        check_distributions(self, self.latent_dim)
 
     def _take_from_variant(self) -> None:
         """Fills in what is not given, so that a run's settings say all there is to know."""

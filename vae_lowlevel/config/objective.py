@@ -30,8 +30,15 @@ class ObjectiveConfig:
     )
     free_bits: float = option(
         0.0,
-        "Nats a latent dimension may use before its KL is penalised (mean over the batch).",
+        "Nats a latent dimension may use before its KL is penalised (mean over the batch). A "
+        "Monte Carlo KL has no dimensions: the whole may use latent_dim times as many.",
         at_least=0,
+    )
+    kl_estimator: str = option(
+        "auto",
+        "analytic: the closed form. monte_carlo: log q(z|x) - log p(z) at the one draw of z. auto: "
+        "the closed form where there is one (posterior diagonal or full, prior standard).",
+        choices=("auto", "monte_carlo", "analytic"),
     )
 
     def __post_init__(self) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_lowlevel.distributions.discretized_logistic import DiscretizedLogistic
+from vae_lowlevel.distributions.scales import FixedScale, LearnedScale, PixelScale
+
 tfd = tfp.distributions
+
+Scale = FixedScale | LearnedScale | PixelScale
+
+
+def _cross_entropy_a_pixel(image: tf.Tensor, log_prob: tf.Tensor) -> tf.Tensor:
+    return -log_prob / image.shape[1:].num_elements()
 
 
 class BernoulliLikelihood(tf.Module):
@@ -30,31 +39,93 @@ class BernoulliLikelihood(tf.Module):
     def pixel_loss(self, image: tf.Tensor, log_prob: tf.Tensor, mse: tf.Tensor) -> tf.Tensor:
         """Returns the cross-entropy a pixel, [B]."""
         del mse
-        return -log_prob / image.shape[1:].num_elements()
+        return _cross_entropy_a_pixel(image, log_prob)
+
+
+class ContinuousBernoulliLikelihood(tf.Module):
+    """Independent continuous Bernoulli pixels, from logits: a density on [0, 1].
+
+    The Bernoulli's cross-entropy with the constant that makes it a density of grey levels.
+
+    Attributes:
+        parameters_per_value: decoder channels for each image channel.
+
+    References:
+        Loaiza-Ganem, Cunningham, "The continuous Bernoulli: fixing a pervasive error in
+        variational autoencoders", 2019.
+    """
+
+    parameters_per_value = 1
+
+    def __init__(self) -> None:
+        super().__init__(name="continuous_bernoulli_likelihood")
+
+    def __call__(self, logits: tf.Tensor) -> tfd.Independent:
+        """Maps logits [B, H, W, C] to the distribution of float32 [B, H, W, C]."""
+        logits = tf.cast(logits, tf.float32)
+        return tfd.Independent(tfd.ContinuousBernoulli(logits=logits), 3)
+
+    def pixel_loss(self, image: tf.Tensor, log_prob: tf.Tensor, mse: tf.Tensor) -> tf.Tensor:
+        """Returns -log_prob a pixel, [B]."""
+        del mse
+        return _cross_entropy_a_pixel(image, log_prob)
 
 
 class GaussianLikelihood(tf.Module):
     """Independent normal pixels N(sigmoid(logits), scale^2).
 
     Args:
-        scale: standard deviation of a pixel, in units of the [0, 1] range.
+        scale: standard deviation of a pixel, in units of the [0, 1] range; a number stays fixed.
 
     Attributes:
         parameters_per_value: decoder channels for each image channel.
     """
 
-    parameters_per_value = 1
-
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float | Scale) -> None:
         super().__init__(name="gaussian_likelihood")
-        self.scale = scale
+        self.scale = scale if isinstance(scale, tf.Module) else FixedScale(scale)
+        self.parameters_per_value = 1 + self.scale.parameters_per_value
 
-    def __call__(self, logits: tf.Tensor) -> tfd.Independent:
-        """Maps logits [B, H, W, C] to the distribution of float32 [B, H, W, C]."""
-        loc = tf.math.sigmoid(tf.cast(logits, tf.float32))
-        return tfd.Independent(tfd.Normal(loc, self.scale), 3)
+    def __call__(self, parameters: tf.Tensor) -> tfd.Independent:
+        """Maps parameters [B, H, W, C or 2 C] to the distribution of float32 [B, H, W, C]."""
+        loc, raw = _split_loc(parameters, self.parameters_per_value)
+        return tfd.Independent(tfd.Normal(loc, self.scale(raw)), 3)
 
     def pixel_loss(self, image: tf.Tensor, log_prob: tf.Tensor, mse: tf.Tensor) -> tf.Tensor:
         """Returns the squared error a pixel, [B], whatever the scale."""
         del image, log_prob
         return mse
+
+
+class DiscretizedLogisticLikelihood(tf.Module):
+    """Independent pixels on the 256 grey levels, around sigmoid(logits).
+
+    Args:
+        scale: of the logistic, in units of the [0, 1] range; a number stays fixed.
+
+    Attributes:
+        parameters_per_value: decoder channels for each image channel.
+    """
+
+    def __init__(self, scale: float | Scale) -> None:
+        super().__init__(name="discretized_logistic_likelihood")
+        self.scale = scale if isinstance(scale, tf.Module) else FixedScale(scale)
+        self.parameters_per_value = 1 + self.scale.parameters_per_value
+
+    def __call__(self, parameters: tf.Tensor) -> tfd.Independent:
+        """Maps parameters [B, H, W, C or 2 C] to the distribution of float32 [B, H, W, C]."""
+        loc, raw = _split_loc(parameters, self.parameters_per_value)
+        return tfd.Independent(DiscretizedLogistic(loc, self.scale(raw)), 3)
+
+    def pixel_loss(self, image: tf.Tensor, log_prob: tf.Tensor, mse: tf.Tensor) -> tf.Tensor:
+        """Returns -log_prob a pixel, [B]."""
+        del mse
+        return _cross_entropy_a_pixel(image, log_prob)
+
+
+def _split_loc(parameters: tf.Tensor, parameters_per_value: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Splits off loc = sigmoid(logits), [B, H, W, C], from what remains for the scale."""
+    parameters = tf.cast(parameters, tf.float32)
+    channels = parameters.shape[-1] // parameters_per_value
+    logits, raw = tf.split(parameters, [channels, -1], axis=-1)
+    return tf.math.sigmoid(logits), raw

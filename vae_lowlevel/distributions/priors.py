@@ -1,15 +1,32 @@
-"""Priors p(z)."""
+"""Priors p(z): modules that give, when called, the distribution over float32 [D]."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_lowlevel.distributions.bounds import soft_clip
+from vae_lowlevel.distributions.flows import CouplingStep, Flow
+
 tfd = tfp.distributions
+
+# Of the mixture's log-variances: those of the posteriors it has to cover.
+LOG_VARIANCE_BOUND = 10.0
+
+# Pixels of pseudo-inputs start at most this close to 0 and 1, where the sigmoid still has a slope.
+PIXEL_MARGIN = 0.02
 
 
 class StandardPrior(tf.Module):
-    """The prior N(0, I)."""
+    """The prior N(0, I).
+
+    Attributes:
+        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+    """
+
+    is_gaussian = True
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(name="standard_prior")
@@ -18,3 +35,127 @@ class StandardPrior(tf.Module):
     def __call__(self) -> tfd.MultivariateNormalDiag:
         """Returns the distribution over float32 [D]."""
         return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
+
+
+class MixturePrior(tf.Module):
+    """A learned mixture of diagonal Gaussians, sum_k w_k N(loc_k, diag(exp(log_variance_k))).
+
+    The log-variances are bounded to (-10, 10) as those of the posterior. It starts with equal
+    weights, unit scales and means drawn from N(0, I), which lie apart so that the components learn
+    to differ.
+
+    Args:
+        latent_dim: D.
+        components: how many.
+        seed: int32 [2], of the initial means.
+
+    Attributes:
+        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+    """
+
+    is_gaussian = False
+
+    def __init__(self, latent_dim: int, components: int, *, seed: tf.Tensor) -> None:
+        super().__init__(name="mixture_prior")
+        shape = [components, latent_dim]
+        with self.name_scope:
+            self.logits = tf.Variable(tf.zeros([components]), name="logits")
+            self.loc = tf.Variable(tf.random.stateless_normal(shape, seed), name="loc")
+            self.raw_log_variance = tf.Variable(tf.zeros(shape), name="raw_log_variance")
+
+    def __call__(self) -> tfd.MixtureSameFamily:
+        """Returns the distribution over float32 [D]."""
+        log_variance = soft_clip(self.raw_log_variance, LOG_VARIANCE_BOUND)
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
+            tfd.MultivariateNormalDiag(
+                tf.convert_to_tensor(self.loc), tf.math.exp(0.5 * log_variance)
+            ),
+        )
+
+
+class VampPrior(tf.Module):
+    """The mixture of the posteriors of learned pseudo-inputs, 1/K sum_k q(z|u_k).
+
+    A pseudo-input is an image, u_k = sigmoid(raw_k). It starts as dark grey noise;
+    `start_from(images)` has it start as a real image, which is where training should begin.
+
+    Args:
+        encode: image [K, H, W, C] -> Gaussian posterior over [K, D]; a function, so that the
+            encoder's variables are not counted here as well.
+        image_shape: (H, W, C).
+        components: K.
+        seed: int32 [2], of the initial noise.
+
+    Attributes:
+        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+
+    References:
+        Tomczak, Welling, "VAE with a VampPrior", 2018, eq. 9.
+    """
+
+    is_gaussian = False
+
+    def __init__(
+        self,
+        encode: Callable[[tf.Tensor], tfd.Distribution],
+        image_shape: Sequence[int],
+        components: int,
+        *,
+        seed: tf.Tensor,
+    ) -> None:
+        super().__init__(name="vamp_prior")
+        self._encode = encode
+        with self.name_scope:
+            noise = tf.random.stateless_normal([components, *image_shape], seed, mean=-2.0)
+            self.raw_pixels = tf.Variable(noise, name="raw_pixels")
+
+    @property
+    def pseudo_inputs(self) -> tf.Tensor:
+        """The pseudo-inputs, float32 [K, H, W, C] in (0, 1)."""
+        return tf.math.sigmoid(self.raw_pixels)
+
+    def start_from(self, images: tf.Tensor) -> None:
+        """Makes the first pseudo-inputs equal to images.
+
+        Args:
+            images: float32 [N, H, W, C] in [0, 1]; those after the K-th are left out.
+        """
+        pixels = tf.clip_by_value(images, PIXEL_MARGIN, 1.0 - PIXEL_MARGIN)
+        raw = tf.math.log(pixels) - tf.math.log1p(-pixels)
+        self.raw_pixels.assign(tf.concat([raw, self.raw_pixels], 0)[: self.raw_pixels.shape[0]])
+
+    def __call__(self) -> tfd.MixtureSameFamily:
+        """Returns the distribution over float32 [D]."""
+        components = self._encode(self.pseudo_inputs)
+        weights = tfd.Categorical(logits=tf.zeros([self.raw_pixels.shape[0]]))
+        return tfd.MixtureSameFamily(weights, components)
+
+
+class FlowPrior(tf.Module):
+    """N(0, I) sent through affine couplings (RealNVP), each seeing the dimensions reversed.
+
+    Args:
+        latent_dim: D, at least 2.
+        networks: one a coupling: [N, D // 2] -> [N, 2 (D - D // 2)].
+
+    Attributes:
+        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+
+    References:
+        Dinh, Sohl-Dickstein, Bengio, "Density Estimation Using Real NVP", 2017.
+    """
+
+    is_gaussian = False
+
+    def __init__(
+        self, latent_dim: int, networks: Sequence[Callable[[tf.Tensor], tf.Tensor]]
+    ) -> None:
+        super().__init__(name="flow_prior")
+        self.networks = list(networks)
+        self._base = StandardPrior(latent_dim)
+
+    def __call__(self) -> tfd.TransformedDistribution:
+        """Returns the distribution over float32 [D]."""
+        steps = [CouplingStep(network) for network in self.networks]
+        return tfd.TransformedDistribution(self._base(), Flow(steps))

@@ -38,7 +38,7 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     if model.latent_dim == 2:
         manifold = model.decode(quantile_grid(MANIFOLD_SIDE)).mean().numpy()
         pictures["manifold"] = image_grid(manifold, columns=MANIFOLD_SIDE)
-        pictures["latent"] = draw_latent_plane(_posterior_means(model, test.image), test.label)
+        pictures["latent"] = draw_latent_plane(_embed(model, test.image), test.label)
     paths = []
     for name, picture in pictures.items():
         paths.append(os.path.join(folder, f"{name}.png"))
@@ -46,9 +46,9 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     return paths
 
 
-def _posterior_means(model: tf.Module, image: np.ndarray) -> np.ndarray:
+def _embed(model: tf.Module, image: np.ndarray) -> np.ndarray:
     encode = tf.function(
-        lambda batch: model.encode(tf.cast(batch, tf.float32) / 255.0).mean(), reduce_retracing=True
+        lambda batch: model.embed(tf.cast(batch, tf.float32) / 255.0), reduce_retracing=True
     )
     starts = range(0, len(image), PLANE_BATCH)
     return np.concatenate([encode(image[start : start + PLANE_BATCH]) for start in starts])

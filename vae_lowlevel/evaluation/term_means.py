@@ -58,7 +58,7 @@ class TermMeans:
             step: for the objective's schedules.
 
         Returns:
-            the mean of each term, and the posterior means float32 [N, D].
+            the mean of each term, and the z that stand for the images, float32 [N, D].
         """
         sums: dict[str, float] = {}
         count = 0.0
@@ -95,4 +95,4 @@ class TermMeans:
         if self._per_example is not None:
             terms.update(self._per_example(self._model, batch.image))
         sums = {name: tf.reduce_sum(term * mask) for name, term in terms.items()}
-        return sums, self._model.encode(batch.image).mean()
+        return sums, self._model.embed(batch.image)

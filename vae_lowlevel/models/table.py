@@ -15,7 +15,10 @@ def count_parameters(module: tf.Module) -> int:
 
 
 def layer_table(model: VAE) -> str:
-    """Returns a table of layers, output shapes (B is the batch) and parameter counts."""
+    """Returns a table of layers, output shapes (B is the batch) and parameter counts.
+
+    Distributions with variables of their own come after the layers.
+    """
     rows = [("layer", "output shape", "parameters")]
     image = tf.TensorSpec([None, *model.image_shape], tf.float32)
     z = tf.TensorSpec([None, model.latent_dim], tf.float32)
@@ -26,6 +29,9 @@ def layer_table(model: VAE) -> str:
             rows.append(
                 (f"{chain.name}/{layer.name}", f"[{sizes}]", f"{count_parameters(layer):,}")
             )
+    for part in (model.posterior, model.prior, model.likelihood):
+        if part.variables:
+            rows.append((part.name, "", f"{count_parameters(part):,}"))
     rows.append(("total", "", f"{count_parameters(model):,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]

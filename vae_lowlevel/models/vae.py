@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.divergence import kl_per_dimension
+from vae_lowlevel.distributions.posteriors import draw
 
 tfd = tfp.distributions
 
@@ -19,8 +20,8 @@ class VAE(tf.Module):
         image_shape: (H, W, C).
         latent_dim: D.
         encoder: image [B, H, W, C] -> posterior parameters [B, P].
-        posterior: parameters [B, P] -> distribution over [B, D].
-        prior: () -> distribution over [D].
+        posterior: parameters [B, P] -> distribution over [B, D]; see `distributions.posteriors`.
+        prior: () -> distribution over [D]; see `distributions.priors`.
         decoder: z [B, D] -> likelihood parameters [B, H, W, K].
         likelihood: parameters [B, H, W, K] -> distribution over [B, H, W, C].
 
@@ -56,13 +57,37 @@ class VAE(tf.Module):
         """Returns p(x|z) over float32 [B, H, W, C] for z float32 [B, D]."""
         return self.likelihood(self.decoder(z))
 
+    @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether `kl_per_dimension` can be computed: of a Gaussian from a diagonal Gaussian."""
+        return self.posterior.is_gaussian and self.prior.is_gaussian
+
     def kl_per_dimension(self, posterior: tfd.Distribution) -> tf.Tensor:
-        """Returns KL(q(z_j|x) || p(z_j)) in nats, float32 [B, D]."""
+        """Returns KL(q(z_j|x) || p(z_j)) in nats, float32 [B, D], from the closed form."""
         return kl_per_dimension(posterior, self.prior())
 
+    def draw(self, posterior: tfd.Distribution, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z, float32 [B, D], and log q(z|x), float32 [B], for noise [B, D] of N(0, 1)."""
+        return draw(posterior, noise)
+
+    def embed(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the z that stands for an image, float32 [B, D].
+
+        The posterior mean; of a flow, what it makes of its base's mean.
+        """
+        return self.posterior.point(self.encode(image))
+
+    def describe(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what there is to know of q(z|x), by name, float32 [B, ...].
+
+        `z_mean` and `z_log_var` [B, D]; of a full covariance `z_mean` and `z_scale_tril`
+        [B, D, D]; of a flow its base's `z_mean` and `z_log_var`, and `z`, the point.
+        """
+        return self.posterior.named(self.encode(image))
+
     def reconstruct(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the mean image of the posterior mean, float32 [B, H, W, C]."""
-        return self.decode(self.encode(image).mean()).mean()
+        """Returns the mean image of the z that stands for an image, float32 [B, H, W, C]."""
+        return self.decode(self.embed(image)).mean()
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         """Returns mean images of `n` draws from the prior, float32 [n, H, W, C].
@@ -81,13 +106,13 @@ class VAE(tf.Module):
             seed: int32 [2].
 
         Returns:
-            `reconstruction` [B, H, W, C] in [0, 1], `z_mean`, `z_log_var`, `z` [B, D]; float32.
+            `reconstruction` [B, H, W, C] in [0, 1], its `z` [B, D], and what else `describe` gives
+            but for its `z`; float32.
         """
         posterior = self.encode(image)
         z = posterior.sample(seed=seed)
         return {
+            **self.posterior.named(posterior),
             "reconstruction": self.decode(z).mean(),
-            "z_mean": posterior.mean(),
-            "z_log_var": 2.0 * tf.math.log(posterior.stddev()),
             "z": z,
         }

@@ -21,7 +21,8 @@ class ElboTerms(NamedTuple):
         loss: what is minimised.
         elbo: -(distortion + rate), nats.
         distortion: -log p(x|z), nats, one draw of z.
-        rate: KL(q(z|x) || p(z)), nats.
+        rate: KL(q(z|x) || p(z)), nats; of one draw, which may be negative, it is the mean over
+            many examples that counts.
         mse: squared error a pixel of the likelihood's mean.
     """
 
@@ -39,12 +40,15 @@ class Elbo:
     pixel (the likelihood's `pixel_loss`); the KL stays summed over the latent dimensions.
 
     With free bits, a latent dimension whose KL, averaged over the global batch, is at most
-    `free_bits` nats adds the constant `free_bits` to the loss, and so no gradient.
+    `free_bits` nats adds the constant `free_bits` to the loss, and so no gradient. A KL estimated
+    from a draw has no parts; the bound is then D x `free_bits` for the whole.
 
     Args:
         kl_weight: step -> weight.
         pixel_reduction: "sum" or "mean".
         free_bits: nats a latent dimension.
+        kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at the
+            one draw of z; "auto" for the closed form if the model has it.
 
     Attributes:
         terms: the names of the terms, in order.
@@ -58,11 +62,17 @@ class Elbo:
     terms = ElboTerms._fields
 
     def __init__(
-        self, *, kl_weight: Schedule, pixel_reduction: str = "sum", free_bits: float = 0.0
+        self,
+        *,
+        kl_weight: Schedule,
+        pixel_reduction: str = "sum",
+        free_bits: float = 0.0,
+        kl_estimator: str = "auto",
     ) -> None:
         self.kl_weight = kl_weight
         self.pixel_reduction = pixel_reduction
         self.free_bits = free_bits
+        self.kl_estimator = kl_estimator
 
     def __call__(
         self,
@@ -82,10 +92,13 @@ class Elbo:
             global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
         """
         posterior = model.encode(batch.image)
-        z = posterior.bijector.forward(noise.normal("posterior", (model.latent_dim,)))
+        z, log_q = model.draw(posterior, noise.normal("posterior", (model.latent_dim,)))
         likelihood = model.decode(z)
 
-        kl = model.kl_per_dimension(posterior)
+        if self.is_analytic(model):
+            kl = model.kl_per_dimension(posterior)
+        else:
+            kl = (log_q - model.prior().log_prob(z))[:, None]
         rate = tf.reduce_sum(kl, -1)
         log_prob = likelihood.log_prob(batch.image)
         mse = tf.reduce_mean(tf.math.squared_difference(likelihood.mean(), batch.image), [1, 2, 3])
@@ -93,12 +106,21 @@ class Elbo:
         reconstruction = -log_prob
         if self.pixel_reduction == "mean":
             reconstruction = model.likelihood.pixel_loss(batch.image, log_prob, mse)
-        penalised = tf.reduce_sum(self._above_free_bits(kl, global_mean), -1)
+        free = self.free_bits * model.latent_dim / kl.shape[-1]
+        penalised = tf.reduce_sum(_above(free, kl, global_mean), -1)
         loss = reconstruction + self.kl_weight(step) * penalised
         return ElboTerms(loss=loss, elbo=log_prob - rate, distortion=-log_prob, rate=rate, mse=mse)
 
-    def _above_free_bits(self, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
-        if not self.free_bits:
-            return kl
-        is_above = global_mean(tf.stop_gradient(kl)) > self.free_bits
-        return tf.where(is_above, kl, self.free_bits)
+    def is_analytic(self, model: tf.Module) -> bool:
+        """Returns whether the KL of this model is computed from the closed form."""
+        if self.kl_estimator == "auto":
+            return model.has_closed_form_kl
+        return self.kl_estimator == "analytic"
+
+
+def _above(free: float, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
+    """Puts the constant `free` for each part of the KL [B, parts] that is below it on average."""
+    if not free:
+        return kl
+    is_above = global_mean(tf.stop_gradient(kl)) > free
+    return tf.where(is_above, kl, free)

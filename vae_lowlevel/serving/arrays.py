@@ -11,15 +11,31 @@ CHUNK = 64
 
 
 class Encoding(NamedTuple):
-    """The posterior q(z|x) = N(z_mean, diag(exp(z_log_var))) of N images.
+    """The posterior q(z|x) of N images; what its kind does not have is None.
+
+    Diagonal: N(z_mean, diag(exp(z_log_var))). Full: N(z_mean, L L^T) with L = z_scale_tril. Flow:
+    z_mean and z_log_var are those of its base, z is what the flow makes of z_mean.
 
     Attributes:
         z_mean: float32 [N, D].
         z_log_var: float32 [N, D].
+        z_scale_tril: float32 [N, D, D].
+        z: float32 [N, D].
     """
 
     z_mean: np.ndarray
-    z_log_var: np.ndarray
+    z_log_var: np.ndarray | None = None
+    z_scale_tril: np.ndarray | None = None
+    z: np.ndarray | None = None
+
+    @property
+    def point(self) -> np.ndarray:
+        """The z that stands for each image, from which it is reconstructed, float32 [N, D]."""
+        return self.z_mean if self.z is None else self.z
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Returns the arrays there are, by name."""
+        return {name: array for name, array in self._asdict().items() if array is not None}
 
 
 class Inference:
@@ -54,7 +70,7 @@ class Inference:
         return self._call("decode", z=self._latents(z))["image"]
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray:
-        """Returns each image decoded from its posterior mean, [N, H, W, C]."""
+        """Returns each image decoded from the z that stands for it, [N, H, W, C]."""
         return self._call("reconstruct", image=unit_images(image, self.image_shape))["image"]
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -87,7 +103,7 @@ class Inference:
         """
         if steps < 2:
             raise ValueError(f"steps must be at least 2, got {steps}")
-        start, end = self.encode(image_a).z_mean, self.encode(image_b).z_mean
+        start, end = self.encode(image_a).point, self.encode(image_b).point
         if len(start) != len(end):
             raise ValueError(
                 f"image_a and image_b must be of one length, got {len(start)} and {len(end)}"

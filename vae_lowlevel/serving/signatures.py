@@ -24,11 +24,12 @@ class ServingModel(tf.Module):
         model: a `VAE`, float32 throughout.
 
     Attributes:
-        encode: image -> `z_mean`, `z_log_var`, float32 [B, D] each.
+        encode: image -> what the model's `describe` gives, such as `z_mean` and `z_log_var`,
+            float32 [B, D] each.
         decode: z float32 [B, D] -> `image`, the mean of p(x|z).
         sample: seed int64 [B] -> `z` float32 [B, D] from the prior and its `image`. A row of z
             depends on its seed alone, bit for bit; its image too, up to float32 rounding.
-        reconstruct: image -> `image`, decoded from the posterior mean.
+        reconstruct: image -> `image`, decoded from the z that stands for it (the posterior mean).
     """
 
     def __init__(self, model: tf.Module) -> None:
@@ -54,12 +55,7 @@ class ServingModel(tf.Module):
         }
 
     def _encode(self, image: tf.Tensor) -> Outputs:
-        def encode(image: tf.Tensor) -> Outputs:
-            posterior = self.model.encode(image)
-            log_var = 2.0 * tf.math.log(posterior.stddev())
-            return {"z_mean": posterior.mean(), "z_log_var": log_var}
-
-        return _with_a_row(encode, self._checked_image(image, "encode"))
+        return _with_a_row(self.model.describe, self._checked_image(image, "encode"))
 
     def _decode(self, z: tf.Tensor) -> Outputs:
         return _with_a_row(self._mean_image, check_shape(z, self._z, "decode"))

@@ -10,7 +10,7 @@ import tqdm
 # Between two plain lines within an epoch.
 LINE_SECONDS = 30.0
 
-SHOWN_TERMS = ("loss", "elbo", "distortion", "rate", "mse")
+SHOWN_TERMS = ("loss", "elbo", "bpd", "distortion", "rate", "mse")
 
 
 class Reporter:

@@ -1,0 +1,189 @@
+"""Flow steps and the TFP bijector made of them.
+
+A step is a pair of functions: `forward(x) -> (y, log |det dy/dx|)` and `inverse(y) -> (x, log
+|det dx/dy|)` over float32 [..., D], with log-determinants [...].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vae_lowlevel.distributions.bounds import soft_clip
+
+tfb = tfp.bijectors
+
+WithLogDet = tuple[tf.Tensor, tf.Tensor]
+
+# A gate starts at sigmoid(2) = 0.88: nearly open, so that a new step passes its input on.
+GATE_OFFSET = 2.0
+
+# One coupling layer stretches a dimension by at most exp(2).
+LOG_SCALE_BOUND = 2.0
+
+
+class FlowStep(Protocol):
+    """An invertible map whose two directions come with their log-determinants."""
+
+    def forward(self, x: tf.Tensor) -> WithLogDet:
+        """Returns y and log |det dy/dx|."""
+
+    def inverse(self, y: tf.Tensor) -> WithLogDet:
+        """Returns x and log |det dx/dy|."""
+
+
+class AutoregressiveStep:
+    """One step of an inverse autoregressive flow, with the gate of an LSTM.
+
+    forward: y_i = g_i x_i + (1 - g_i) m_i with g = sigmoid(s + 2) and (m, s) = network(x, context),
+    where m_i and s_i depend on x_1 ... x_(i-1); log |det dy/dx| = sum_i log g_i.
+
+    The inverse takes D evaluations of the network, one after another; training needs none.
+
+    Args:
+        network: (x [..., B, D], context [B, H]) -> m, s [..., B, D], autoregressive.
+        context: float32 [B, H], features of the image.
+
+    References:
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
+        eq. 9 to 13 and algorithm 1.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        context: tf.Tensor,
+    ) -> None:
+        self._network = network
+        self._context = context
+
+    def forward(self, x: tf.Tensor) -> WithLogDet:
+        """Maps x [..., B, D] in one evaluation of the network."""
+        shift, gate, log_gate = self._shift_and_gate(x)
+        return gate * x + (1.0 - gate) * shift, tf.reduce_sum(log_gate, -1)
+
+    def inverse(self, y: tf.Tensor) -> WithLogDet:
+        """Maps y [..., B, D] back, in D evaluations: the i-th makes x_i right for good."""
+
+        def improve(x: tf.Tensor) -> tf.Tensor:
+            shift, gate, _ = self._shift_and_gate(x)
+            return (y - (1.0 - gate) * shift) / gate
+
+        (x,) = tf.while_loop(
+            lambda x: True,
+            lambda x: (improve(x),),
+            (improve(y),),
+            maximum_iterations=y.shape[-1] - 1,
+        )
+        return x, -tf.reduce_sum(self._shift_and_gate(x)[2], -1)
+
+    def _shift_and_gate(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        shift, raw = self._network(x, self._context)
+        raw = raw + GATE_OFFSET
+        return shift, tf.math.sigmoid(raw), tf.math.log_sigmoid(raw)
+
+
+class CouplingStep:
+    """One affine coupling: the first half of the vector shifts and scales the second.
+
+    forward: y = [a, b exp(s(a)) + t(a)] for x = [a, b], with s in (-2, 2);
+    log |det dy/dx| = sum s(a). The inverse costs the same.
+
+    Args:
+        network: a [N, D // 2] -> t and raw s, joined, [N, 2 (D - D // 2)].
+
+    References:
+        Dinh, Sohl-Dickstein, Bengio, "Density Estimation Using Real NVP", 2017, eq. 4 to 8.
+    """
+
+    def __init__(self, network: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        self._network = network
+
+    def forward(self, x: tf.Tensor) -> WithLogDet:
+        """Maps x [..., D]."""
+        first, second, shift, log_scale = self._split(x)
+        second = second * tf.math.exp(log_scale) + shift
+        return tf.concat([first, second], -1), tf.reduce_sum(log_scale, -1)
+
+    def inverse(self, y: tf.Tensor) -> WithLogDet:
+        """Maps y [..., D] back."""
+        first, second, shift, log_scale = self._split(y)
+        second = (second - shift) * tf.math.exp(-log_scale)
+        return tf.concat([first, second], -1), -tf.reduce_sum(log_scale, -1)
+
+    def _split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        features = x.shape[-1]
+        first, second = tf.split(x, [features // 2, features - features // 2], -1)
+        # A single draw has no batch dimension, which networks need.
+        parameters = self._network(tf.reshape(first, [-1, first.shape[-1]]))
+        shift, raw = (
+            tf.reshape(part, tf.shape(second)) for part in tf.split(parameters, 2, axis=-1)
+        )
+        return first, second, shift, soft_clip(raw, LOG_SCALE_BOUND)
+
+
+class Flow(tfb.Bijector):
+    """Applies steps one after another and reverses the order of the dimensions between them.
+
+    TFP asks for a value and for its log-determinant by two calls, though one evaluation of the
+    networks gives both. So the latest pair of input and output is kept with its log-determinant,
+    and found again by either of the two tensors: log_prob of a draw needs no inverse. Any other
+    tensor is computed anew.
+
+    Args:
+        steps: one or more.
+        name: of the bijector.
+    """
+
+    def __init__(self, steps: Sequence[FlowStep], name: str = "flow") -> None:
+        parameters = dict(locals())
+        super().__init__(
+            forward_min_event_ndims=1, dtype=tf.float32, parameters=parameters, name=name
+        )
+        self._steps = tuple(steps)
+        self._latest = _Pair(None, None, None)
+
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        return self._pair_of_input(x).y
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        return self._pair_of_output(y).x
+
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
+        return self._pair_of_input(x).log_det
+
+    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
+        return -self._pair_of_output(y).log_det
+
+    def _pair_of_input(self, x: tf.Tensor) -> _Pair:
+        if x is not self._latest.x:
+            y, log_det = _compose([step.forward for step in self._steps], x)
+            self._latest = _Pair(x, y, log_det)
+        return self._latest
+
+    def _pair_of_output(self, y: tf.Tensor) -> _Pair:
+        if y is not self._latest.y:
+            x, log_det = _compose([step.inverse for step in reversed(self._steps)], y)
+            self._latest = _Pair(x, y, -log_det)
+        return self._latest
+
+
+class _Pair(NamedTuple):
+    """y = flow(x) with log |det dy/dx|."""
+
+    x: tf.Tensor | None
+    y: tf.Tensor | None
+    log_det: tf.Tensor | None
+
+
+def _compose(maps: Sequence[Callable[[tf.Tensor], WithLogDet]], value: tf.Tensor) -> WithLogDet:
+    """Applies maps one after another, with the order of the dimensions reversed between them."""
+    first, *rest = maps
+    value, log_det = first(value)
+    for transform in rest:
+        value, step_log_det = transform(tf.reverse(value, [-1]))
+        log_det += step_log_det
+    return value, log_det
