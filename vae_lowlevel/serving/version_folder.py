@@ -50,8 +50,12 @@ def write_version(
         if with_warmup:
             write_warmup(folder, name, examples, BATCH_SIZES)
             requests += [(*request, None, 0.0) for request in read_warmup(folder)]
-        task = pickle.dumps((os.path.abspath(folder), requests))
-        faults, log = replaying.communicate(task)
+        _finish_replay(replaying, folder, requests)
+
+
+def _finish_replay(replaying: subprocess.Popen, folder: str, requests: list[tuple]) -> None:
+    task = pickle.dumps((os.path.abspath(folder), requests))
+    faults, log = replaying.communicate(task)
     if replaying.returncode:
         raise RunError(
             "the export was given up, for it does not answer as the model does:\n"
