@@ -56,12 +56,15 @@ ALLOWED = {
     "export": USED_BY_ENTRY_POINTS,
 }
 FLAGS_MODULES = {"settings", "train", "evaluate", "export", "inference", "startup"}
-# Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports.
+# Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports,
+# of tools and of a real server.
 FREE_TESTS = {
     "architecture_test.py",
     "flagfiles_test.py",
     "conformance_test.py",
     "contract_test.py",
+    "serving_client_test.py",
+    "model_server_test.py",
 }
 
 

@@ -1,10 +1,11 @@
 """Measures the package on this machine.
 
-    python tools/benchmark.py serving --export_dir=saved_models/fashion
+    python tools/benchmark.py serving --export_dir=saved_models/fashion --model_dir=runs/fashion
 
-serving    latency at batch 1 and throughput at batch 64 of an export's signatures: a session by
-           tensor names, as TensorFlow Serving runs them, against the same function called in
-           Python, and the first request of a batch size not seen before.
+serving    latency at batch 1 and throughput at batch 64 of an export's signatures: by a session and
+           tensor names, as TensorFlow Serving runs them; by the loaded signature, called in Python;
+           with --model_dir by the bare network of the run under tf.function. And the first request
+           of a batch size not seen before.
 """
 
 from __future__ import annotations
@@ -73,7 +74,29 @@ def make_callers(folder: str) -> dict[str, Callable]:
         outputs = loaded.signatures[name](**tensors)
         return {key: value.numpy() for key, value in outputs.items()}
 
-    return {"session": by_session, "tf.function": by_function}
+    return {"session": by_session, "loaded signature": by_function}
+
+
+def make_network_caller(model_dir: str) -> Callable:
+    """Returns a way to answer with the run's network under tf.function, nothing around it."""
+    import tensorflow as tf
+
+    from vae_lowlevel.loading import load_model
+
+    model = load_model(model_dir)
+    networks = {
+        "encode": lambda image: model.posterior(model.encoder(image)).mean(),
+        "decode": lambda z: model.decode(z).mean(),
+        "reconstruct": model.reconstruct,
+    }
+    functions = {
+        name: tf.function(network, reduce_retracing=True) for name, network in networks.items()
+    }
+
+    def by_network(name: str, inputs: dict) -> np.ndarray:
+        return functions[name](*map(tf.constant, inputs.values())).numpy()
+
+    return by_network
 
 
 def make_inputs(folder: str, rows: int) -> dict[str, dict]:
@@ -101,6 +124,8 @@ def serving(arguments: argparse.Namespace) -> None:
     if folder is None:
         sys.exit(f"{arguments.export_dir}: expected an export, or the folder of its versions")
     callers = make_callers(folder)
+    if arguments.model_dir:
+        callers["bare network"] = make_network_caller(arguments.model_dir)
     one, many, new = (
         make_inputs(folder, rows) for rows in (LATENCY_BATCH, THROUGHPUT_BATCH, NEW_BATCH)
     )
@@ -109,6 +134,8 @@ def serving(arguments: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|")
     for name in one:
         for way, call in callers.items():
+            if way == "bare network" and name in ("score", "sample"):
+                continue
             latency = time_calls(lambda: call(name, one[name]), arguments.seconds)  # noqa: B023
             batch = time_calls(lambda: call(name, many[name]), arguments.seconds)  # noqa: B023
             first = time_once(lambda: call(name, new[name]))  # noqa: B023
@@ -128,6 +155,7 @@ def main(argv: list[str] | None = None) -> int:
     subcommands = parser.add_subparsers(dest="subcommand", required=True)
     options = subcommands.add_parser("serving", help="latency and throughput of an export")
     options.add_argument("--export_dir", required=True, help="a version, or all versions")
+    options.add_argument("--model_dir", help="the export's run folder, for the bare network")
     options.add_argument("--seconds", type=float, default=2.0, help="for each number")
     options.set_defaults(run=serving)
     arguments = parser.parse_args(argv)
