@@ -57,11 +57,9 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_export(tiny_run, tmp_path_factory):
     """The version folder of an export of `tiny_run`."""
-    from vae_lowlevel.export import ExportOptions, export_run
+    from vae_lowlevel.export import export_run
 
-    return export_run(
-        ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path_factory.mktemp("saved_models")))
-    )
+    return export_run(tiny_run, str(tmp_path_factory.mktemp("saved_models")))
 
 
 @pytest.fixture
@@ -74,4 +72,5 @@ def unchecked(monkeypatch):
         yield None
 
     monkeypatch.setattr(version_folder, "_start_replay", start)
+    monkeypatch.setattr(version_folder, "_example_requests", lambda *_: [])
     monkeypatch.setattr(version_folder, "_finish_replay", lambda *_: None)

@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from vae_lowlevel import export, startup
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.export import ExportOptions, export_run
+from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model
 from vae_lowlevel.serving.signatures import ServingModel
 
@@ -29,10 +29,6 @@ INPUTS = {
     "interpolate": {"image_a": IMAGES, "image_b": IMAGES[::-1]},
     "serving_default": {"image": IMAGES},
 }
-
-
-def export_to(model_dir, export_dir):
-    return export_run(ExportOptions(model_dir=model_dir, export_dir=export_dir))
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +142,8 @@ def test_the_export_does_not_name_the_folders_it_was_made_in(tiny_export, tiny_r
 
 def test_exports_count_up_and_take_the_name_of_the_run(tiny_run, tmp_path, unchecked):
     base = str(tmp_path)
-    assert export_to(tiny_run + "/", base) == os.path.join(base, "tiny", "1")
-    assert export_to(tiny_run, base) == os.path.join(base, "tiny", "2")
+    assert export_run(tiny_run + "/", base) == os.path.join(base, "tiny", "1")
+    assert export_run(tiny_run, base) == os.path.join(base, "tiny", "2")
     assert os.listdir(base) == ["tiny"]
     settings = ["batching_parameters.txt", "models.config", "monitoring.config"]
     assert sorted(os.listdir(os.path.join(base, "tiny"))) == ["1", "2", *settings]
@@ -158,13 +154,13 @@ def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
         ServingModel, "_sample", lambda self, seed, temperature=None: {"z": self.missing}
     )
     with pytest.raises(AttributeError):
-        export_to(tiny_run, str(tmp_path))
+        export_run(tiny_run, str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"no flags\.cfg"):
-        export_to(str(tmp_path), str(tmp_path / "saved_models"))
+        export_run(str(tmp_path), str(tmp_path / "saved_models"))
     assert os.listdir(tmp_path) == []
 
 

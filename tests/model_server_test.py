@@ -52,7 +52,7 @@ def wait_for(port, version, process):
 
 @pytest.fixture
 def server(tiny_export, tmp_path):
-    """A server with batching on and the warm-up file; yields process, REST and gRPC port, folder."""
+    """With batching on and the warm-up file; yields process, REST and gRPC port, folder."""
     folder = tmp_path / "tiny"
     shutil.copytree(tiny_export, folder / "1")
     write_server_files(str(folder), "tiny")

@@ -1,4 +1,4 @@
-"""tools/serving_client.py against a server of our own that answers by TensorFlow Serving's rules."""
+"""tools/serving_client.py against a server of our own, by TensorFlow Serving's rules."""
 
 import base64
 import concurrent.futures

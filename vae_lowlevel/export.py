@@ -69,20 +69,30 @@ def _is_folder_name(name: str) -> bool:
     return name == os.path.basename(name) and name not in ("", ".", "..")
 
 
-def export_run(options: ExportOptions, test_metrics: Mapping[str, Any] | None = None) -> str:
+def export_run(
+    model_dir: str,
+    export_dir: str,
+    *,
+    test_metrics: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> str:
     """Publishes the best weights of a run, in a module built afresh.
 
     Args:
-        options: what to export, where to and how.
+        model_dir: the run folder.
+        export_dir: folder of all exports.
         test_metrics: for the model card; default: those in the run's `metrics.json`.
+        **flags: other settings, as the flags of this program.
 
     Returns:
         The folder of the new version, `<export_dir>/<name>/<version>`.
 
     Raises:
+        ConfigError: a setting is wrong.
         RunError: the run cannot be read, the export cannot be written, or it does not answer as
             the model does.
     """
+    options = ExportOptions(model_dir=model_dir, export_dir=export_dir, **flags)
     config = settings.read_run(options.model_dir)
     name = options.name or config.name
 
@@ -147,7 +157,7 @@ def _read_metrics(model_dir: str) -> Mapping[str, Any]:
 
 def run(options: ExportOptions) -> None:
     """Exports as the command line says."""
-    path = export_run(options)
+    path = export_run(**dataclasses.asdict(options))
     print(f"exported to {path}; its signatures:")
     print(f"saved_model_cli show --dir {shlex.quote(path)} --all")
 

@@ -23,7 +23,7 @@ from vae_lowlevel.evaluation.final_metrics import measure_test_split
 from vae_lowlevel.evaluation.latents import active_units
 from vae_lowlevel.evaluation.run_figures import draw_run_figures
 from vae_lowlevel.evaluation.term_means import TermMeans
-from vae_lowlevel.export import ExportOptions, export_run
+from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model_and_weights
 from vae_lowlevel.models.table import layer_table
 from vae_lowlevel.optimizers.clipping import clip_gradients
@@ -170,10 +170,7 @@ def _finish(
     print(f"\ntest split, weights of epoch {progress.best_epoch}:\n{format_metrics(test)}")
     export = None
     if config.run.export_dir:
-        run = config.run
-        export = export_run(
-            ExportOptions(model_dir=run.model_dir, export_dir=run.export_dir), test_metrics=test
-        )
+        export = export_run(config.run.model_dir, config.run.export_dir, test_metrics=test)
     print(f"\nrun folder {folder.path}; figures in {os.path.join(folder.path, 'figures')}")
     if export:
         print(f"export {export}")

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.export import ExportOptions, export_run
+from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model
 from vae_lowlevel.serving import version_folder
 from vae_lowlevel.serving.example_inputs import make_example_inputs
@@ -182,15 +182,14 @@ def test_threshold_is_the_quantile_of_the_validation_scores(tiny_run, tiny_expor
 
 
 def test_options_of_an_export(tiny_run, tmp_path):
-    options = ExportOptions(
-        model_dir=tiny_run,
-        export_dir=str(tmp_path),
+    folder = export_run(
+        tiny_run,
+        str(tmp_path),
         name="other",
         anomaly_quantile=0.5,
         interpolation_steps=3,
         serving_precision="bfloat16",
     )
-    folder = export_run(options)
     loaded = tf.saved_model.load(folder)
     images = np.full([2, 12, 12, 1], 0.5, np.float32)
     assert loaded.interpolate(images, images)["image"].shape == (2, 3, 12, 12, 1)
@@ -201,10 +200,7 @@ def test_options_of_an_export(tiny_run, tmp_path):
 
 
 def test_with_xla_there_is_no_warmup(tiny_run, tmp_path, unchecked):
-    options = ExportOptions(
-        model_dir=tiny_run, export_dir=str(tmp_path), name="other", export_platforms="xla"
-    )
-    folder = pathlib.Path(export_run(options))
+    folder = pathlib.Path(export_run(tiny_run, str(tmp_path), export_platforms="xla"))
     assert not (folder / WARMUP_FILE).exists()
     content = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     functions = content.meta_graphs[0].graph_def.library.function
