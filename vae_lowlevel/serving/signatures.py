@@ -122,11 +122,13 @@ class ServingModel(tf.Module):
         return self._with_a_row(decode, z)
 
     def _sample(self, seed: tf.Tensor, temperature: tf.Tensor | None = None) -> Outputs:
+        words = tf.bitcast(seed, tf.int32)  # [B, (low, high)]
         if temperature is None:
             temperature = tf.ones_like(seed, tf.float32)
-        words = tf.bitcast(seed, tf.int32)  # [B, (low, high)]
+        # Made once: a learned prior may run a network.
+        prior = self.model.prior()
         z = tf.map_fn(
-            lambda row: self.model.prior(temperature=row[1]).sample(seed=row[0]),
+            lambda row: self.model.tempered(prior, row[1]).sample(seed=row[0]),
             (words, temperature),
             fn_output_signature=tf.TensorSpec([self.model.latent_dim], tf.float32),
         )
