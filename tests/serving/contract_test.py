@@ -1,5 +1,6 @@
 """What must hold for the export of every model that can be served, over one list."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -21,11 +22,35 @@ from vae_lowlevel.serving.signatures import ServingModel
 # Name -> settings and image shape. A model with other signatures joins here.
 MODELS = {
     "conv": ({}, (7, 10, 1)),
-    "mlp": ({"network": "mlp"}, (5, 3, 3)),
-    "gaussian": ({"network": "mlp", "likelihood": "gaussian"}, (5, 3, 2)),
+    "gaussian": ({"network": "mlp", "likelihood": "gaussian", "prior": "mixture"}, (5, 3, 2)),
+    "full": (
+        {
+            "network": "mlp",
+            "posterior": "full",
+            "prior": "vamp",
+            "likelihood": "continuous_bernoulli",
+        },
+        (5, 3, 1),
+    ),
+    "iaf": (
+        {
+            "network": "resnet",
+            "posterior": "iaf",
+            "prior": "flow",
+            "likelihood": "discretized_logistic",
+        },
+        (6, 5, 3),
+    ),
 }
+CHOOSES_SIGNATURES = ("network", "posterior", "prior", "likelihood")
 SMALL = {
     "latent_dim": 3,
+    "resnet_filters": (3, 4),
+    "iaf_units": (8,),
+    "iaf_context": 4,
+    "prior_components": 5,
+    "prior_flow_steps": 2,
+    "prior_flow_units": (8,),
     "encoder_filters": (3, 4),
     "encoder_units": (6,),
     "decoder_units": (5,),
@@ -106,6 +131,13 @@ def all_answers(exports, tmp_path_factory):
         }
         for index, (name, export) in enumerate(exports.items())
     }
+
+
+def test_list_leaves_no_choice_of_the_settings_out():
+    for field in dataclasses.fields(ModelConfig):
+        if field.name in CHOOSES_SIGNATURES:
+            listed = {settings.get(field.name, field.default) for settings, _ in MODELS.values()}
+            assert listed == set(field.metadata["choices"])
 
 
 @pytest.fixture(params=MODELS)

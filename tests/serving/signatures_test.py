@@ -230,3 +230,51 @@ def test_networks_compiled_by_xla_give_the_same_and_still_refuse(model, serving,
     np.testing.assert_array_equal(compiled.sample(SEEDS)["z"], serving.sample(SEEDS)["z"])
     with pytest.raises(tf.errors.InvalidArgumentError, match="encode: image must be in"):
         compiled.encode(images + 1.0)
+
+
+def flow_or_full_model(posterior, prior):
+    from vae_lowlevel import assembly
+    from vae_lowlevel.config import ModelConfig
+
+    config = ModelConfig(
+        network="mlp",
+        latent_dim=3,
+        encoder_units=(8,),
+        decoder_units=(8,),
+        posterior=posterior,
+        prior=prior,
+        prior_components=5,
+        activation="elu",
+    )
+    return assembly.build_model(config, (12, 12, 1), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior", "names"),
+    [
+        ("full", "vamp", {"z_mean", "z_scale_tril"}),
+        ("iaf", "mixture", {"z_mean", "z_log_var", "z"}),
+        ("iaf", "flow", {"z_mean", "z_log_var", "z"}),
+    ],
+)
+def test_other_posteriors_and_priors_are_served_too(posterior, prior, names, images, tmp_path):
+    model = flow_or_full_model(posterior, prior)
+    tf.saved_model.save(
+        ServingModel(model), str(tmp_path), signatures=ServingModel(model).signatures
+    )
+    signatures = tf.saved_model.load(str(tmp_path)).signatures
+    encoded = signatures["encode"](image=tf.constant(images))
+    assert set(encoded) == names
+    for name, value in model.describe(images).items():
+        np.testing.assert_allclose(encoded[name], value, rtol=1e-4, atol=1e-5)
+    point = encoded.get("z", encoded["z_mean"])
+    wanted = signatures["decode"](z=point)["image"]
+    reconstructed = signatures["reconstruct"](image=tf.constant(images))["image"]
+    np.testing.assert_allclose(reconstructed, wanted, atol=1e-5)
+    together = signatures["sample"](seed=tf.constant(SEEDS))["z"].numpy()
+    alone = signatures["sample"](seed=tf.constant(SEEDS[3:4]))["z"].numpy()
+    np.testing.assert_array_equal(alone[0], together[3])
+    words = SEEDS.view(np.int32).reshape(-1, 2)
+    drawn = np.stack([model.prior().sample(seed=row) for row in words])
+    np.testing.assert_allclose(together, drawn, rtol=1e-4, atol=1e-5)
+    assert signatures["encode"](image=tf.zeros([0, 12, 12, 1]))["z_mean"].shape == (0, 3)

@@ -42,19 +42,19 @@ class Scores(NamedTuple):
     """How well a model knows N images, as the signature `score` says it.
 
     Attributes:
-        elbo: float32 [N], -(distortion + rate), nats.
-        distortion: float32 [N], -log p(x|z) at the posterior mean, nats.
-        rate: float32 [N], KL(q(z|x) || p(z)), nats.
+        distortion: float32 [N], -log p(x|z), nats.
         anomaly_score: float32 [N], the higher, the less the image is like the training images.
         is_anomaly: bool [N], whether it exceeds the threshold of the export; of a run, which has
             none, never.
+        rate: float32 [N], KL(q(z|x) || p(z)), nats; None where there is no prior.
+        elbo: float32 [N], -(distortion + rate), nats; None where there is no prior.
     """
 
-    elbo: np.ndarray
     distortion: np.ndarray
-    rate: np.ndarray
     anomaly_score: np.ndarray
     is_anomaly: np.ndarray
+    rate: np.ndarray | None = None
+    elbo: np.ndarray | None = None
 
 
 class Inference:

@@ -72,6 +72,22 @@ def check_at_least_zero(value: tf.Tensor, spec: tf.TensorSpec, signature: str) -
     return _with_assertion(value, is_right, found)
 
 
+def check_label(label: tf.Tensor, num_classes: int, signature: str) -> tf.Tensor:
+    """Fails when a label is no class.
+
+    Args:
+        label: int32 [B].
+        num_classes: K; -1 is the unknown class.
+        signature: for the message.
+
+    Returns:
+        `label`.
+    """
+    message = f"{signature}: label must be in [-1, {num_classes - 1}] (-1: unknown), got"
+    is_class = tf.reduce_all(tf.logical_and(label >= -1, label < num_classes))
+    return _with_assertion(label, is_class, [message, label])
+
+
 def check_equal_rows(
     inputs: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], signature: str
 ) -> list[tf.Tensor]:

@@ -136,6 +136,6 @@ def _limits(serving_model: ServingModel, facts: RunFacts) -> str:
 - `is_anomaly` is `anomaly_score` > {threshold:.6g}, which {1.0 - facts.anomaly_quantile:.2%} of the
   {facts.anomaly_split} images exceed. An unusual image can score low; simple ones often do. Try it
   on anomalies of your own before you rely on it.
-- `distortion` is taken at the posterior mean, so `elbo` is a little above that of the test metrics,
-  which draw from the posterior.
+- Where the KL has a closed form, `score` takes `distortion` at the posterior mean, so its `elbo` is
+  a little above that of the test metrics, which draw from the posterior.
 - Samples and reconstructions are means of p(x|z): smoother than the images themselves."""

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from vae_lowlevel.serving.input_checks import (
-    check_at_least_zero,
-    check_equal_rows,
-    check_finite,
-    check_shape,
-    check_unit_range,
-)
-from vae_lowlevel.serving.pictures import CHANNELS, decode_pictures
+from vae_lowlevel.serving.checked_inputs import CheckedInputs, Outputs
+from vae_lowlevel.serving.pictures import CHANNELS
+from vae_lowlevel.serving.scores import score_terms
 
-Outputs = dict[str, tf.Tensor]
+# Draws of the posterior that `score` averages, where the KL has no closed form.
+SCORE_DRAWS = 16
 
 
 class ServingModel(tf.Module):
-    """A VAE behind functions of fixed signature, for serving.
+    """A model behind functions of fixed signature, for serving.
 
     Every input and output has a leading batch dimension B, which may be 0. Images are float32
     [B, H, W, C] in [0, 1]; a pixel outside, as of 8-bit values not divided by 255, is an error,
     and so is a wrong shape. Nothing is drawn at random but from the seeds of a request.
+
+    What a model can do decides what it offers: one without a prior has no `sample`, and a
+    conditional one takes `label` int32 [B] in every signature, beside what it takes otherwise: the
+    class, or -1 if it is not known.
 
     By default nothing is jit-compiled: an XLA program is compiled anew for every batch size, and
     TensorFlow Serving refuses them unless it is told to allow them.
@@ -33,7 +32,7 @@ class ServingModel(tf.Module):
     Each signature is also a method of what `tf.saved_model.load` returns.
 
     Args:
-        model: a `VAE`.
+        model: a `VAE`, or another of `models`.
         anomaly_threshold: `anomaly_score` above which an image is an anomaly, a variable of the
             export; infinite for "never".
         interpolation_steps: T, images of `interpolate`, both ends included.
@@ -41,18 +40,18 @@ class ServingModel(tf.Module):
 
     Attributes:
         signatures: what an export offers, by name:
-            `encode`: image -> `z_mean`, `z_log_var`, float32 [B, D] each.
+            `encode`: image -> what the model's `describe` gives, float32 [B, ...] each: `z_mean`
+                and `z_log_var`, or what else its posterior has.
             `decode`: z float32 [B, D] -> `image`, the mean of p(x|z).
             `sample`: seed int64 [B] -> `z` float32 [B, D] from the prior and its `image`. A row of
                 z depends on its seed alone, bit for bit; its image too, up to float32 rounding.
             `sample_with_temperature`: seed, temperature float32 [B] >= 0 -> as `sample`, from the
                 prior with its scale times the temperature; 1 gives `sample`.
-            `reconstruct`: image -> `image`, decoded from the posterior mean.
-            `score`: image -> float32 [B]: `distortion`, -log p(x|z) at the posterior mean, `rate`,
-                KL(q(z|x) || p(z)), `elbo` = -(distortion + rate), in nats, and `anomaly_score` =
-                -elbo; bool [B]: `is_anomaly`, anomaly_score > threshold.
+            `reconstruct`: image -> `image`, decoded from the z that stands for it.
+            `score`: image -> float32 [B]: `distortion`, `rate`, `elbo`, `anomaly_score`, as
+                `score_terms` has them; bool [B]: `is_anomaly`, anomaly_score > threshold.
             `interpolate`: image_a, image_b -> `image` [B, T, H, W, C], decoded from points on the
-                line between the posterior means.
+                line between the z that stand for them.
             `encode_bytes`, `reconstruct_bytes`, `score_bytes`: image_bytes string [B], PNG or JPEG
                 files of H x W pixels -> as without `_bytes`; for C of 1 or 3.
             `serving_default`: `reconstruct`.
@@ -72,7 +71,12 @@ class ServingModel(tf.Module):
         self.anomaly_threshold = tf.Variable(
             anomaly_threshold, trainable=False, dtype=tf.float32, name="anomaly_threshold"
         )
+        shape = [SCORE_DRAWS, model.latent_dim]
+        self._score_noise = tf.random.stateless_normal(shape, [0, 0]).numpy()
         self._jit_compile = jit_compile
+        self._label = ()
+        if hasattr(model, "num_classes"):
+            self._label = (tf.TensorSpec([None], tf.int32, name="label"),)
 
         def image(name: str) -> tf.TensorSpec:
             return tf.TensorSpec([None, *model.image_shape], tf.float32, name=name)
@@ -85,8 +89,9 @@ class ServingModel(tf.Module):
         self._names: list[str] = []
         self._offer("encode", self._encode, image("image"))
         self._offer("decode", self._decode, z)
-        self._offer("sample", self._sample, seed)
-        self._offer("sample_with_temperature", self._sample, seed, temperature)
+        if hasattr(model, "prior"):
+            self._offer("sample", self._sample, seed)
+            self._offer("sample_with_temperature", self._sample_with_temperature, seed, temperature)
         self._offer("reconstruct", self._reconstruct, image("image"))
         self._offer("score", self._score, image("image"))
         self._offer("interpolate", self._interpolate, image("image_a"), image("image_b"))
@@ -103,28 +108,24 @@ class ServingModel(tf.Module):
 
     def _offer(self, name: str, compute: Callable[..., Outputs], *specs: tf.TensorSpec) -> None:
         """Makes `compute`, on inputs that were checked, a signature and a method of this name."""
-        signature = CheckedInputs(name, compute, specs, self.model.image_shape)
+        specs += self._label
+        signature = CheckedInputs(name, compute, specs, self.model)
         setattr(self, name, tf.function(signature, input_signature=specs, autograph=False))
         self._names.append(name)
 
-    def _encode(self, image: tf.Tensor) -> Outputs:
-        def encode(image: tf.Tensor) -> Outputs:
-            posterior = self.model.encode(image)
-            log_var = 2.0 * tf.math.log(posterior.stddev())
-            return {"z_mean": posterior.mean(), "z_log_var": log_var}
+    def _encode(self, image: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        return self._compute(lambda model, image: model.describe(image), image, *label)
 
-        return self._with_a_row(encode, image)
+    def _decode(self, z: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        return self._compute(lambda model, z: {"image": model.decode(z).mean()}, z, *label)
 
-    def _decode(self, z: tf.Tensor) -> Outputs:
-        def decode(z: tf.Tensor) -> Outputs:
-            return {"image": self.model.decode(z).mean()}
+    def _sample(self, seed: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        return self._sample_with_temperature(seed, tf.ones_like(seed, tf.float32), *label)
 
-        return self._with_a_row(decode, z)
-
-    def _sample(self, seed: tf.Tensor, temperature: tf.Tensor | None = None) -> Outputs:
+    def _sample_with_temperature(
+        self, seed: tf.Tensor, temperature: tf.Tensor, *label: tf.Tensor
+    ) -> Outputs:
         words = tf.bitcast(seed, tf.int32)  # [B, (low, high)]
-        if temperature is None:
-            temperature = tf.ones_like(seed, tf.float32)
         # Made once: a learned prior may run a network.
         prior = self.model.prior()
         z = tf.map_fn(
@@ -132,38 +133,44 @@ class ServingModel(tf.Module):
             (words, temperature),
             fn_output_signature=tf.TensorSpec([self.model.latent_dim], tf.float32),
         )
-        return {"z": z, **self._decode(z)}
+        return {"z": z, **self._decode(z, *label)}
 
-    def _reconstruct(self, image: tf.Tensor) -> Outputs:
-        def reconstruct(image: tf.Tensor) -> Outputs:
-            return {"image": self.model.reconstruct(image)}
+    def _reconstruct(self, image: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        def reconstruct(model: tf.Module, image: tf.Tensor) -> Outputs:
+            return {"image": model.reconstruct(image)}
 
-        return self._with_a_row(reconstruct, image)
+        return self._compute(reconstruct, image, *label)
 
-    def _score(self, image: tf.Tensor) -> Outputs:
-        def score(image: tf.Tensor) -> Outputs:
-            posterior = self.model.encode(image)
-            distortion = -self.model.decode(posterior.mean()).log_prob(image)
-            rate = tf.reduce_sum(self.model.kl_per_dimension(posterior), -1)
-            return {"distortion": distortion, "rate": rate}
+    def _score(self, image: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        def score(model: tf.Module, image: tf.Tensor) -> Outputs:
+            return score_terms(model, image, tf.constant(self._score_noise))
 
-        terms = self._with_a_row(score, image)
-        anomaly_score = terms["distortion"] + terms["rate"]
-        return {
-            **terms,
-            "elbo": -anomaly_score,
-            "anomaly_score": anomaly_score,
-            "is_anomaly": anomaly_score > self.anomaly_threshold,
-        }
+        terms = self._compute(score, image, *label)
+        return {**terms, "is_anomaly": terms["anomaly_score"] > self.anomaly_threshold}
 
-    def _interpolate(self, image_a: tf.Tensor, image_b: tf.Tensor) -> Outputs:
-        start = self._encode(image_a)["z_mean"][:, None]
-        end = self._encode(image_b)["z_mean"][:, None]
+    def _interpolate(self, image_a: tf.Tensor, image_b: tf.Tensor, *label: tf.Tensor) -> Outputs:
+        def embed(model: tf.Module, image: tf.Tensor) -> Outputs:
+            return {"z": model.embed(image)}
+
+        start, end = (
+            self._compute(embed, image, *label)["z"][:, None] for image in (image_a, image_b)
+        )
         weight = tf.linspace(0.0, 1.0, self.interpolation_steps)[:, None]
-        z = (1.0 - weight) * start + weight * end
-        image = self._decode(tf.reshape(z, [-1, self.model.latent_dim]))["image"]
-        steps_and_image = [self.interpolation_steps, *self.model.image_shape]
-        return {"image": tf.reshape(image, [-1, *steps_and_image])}
+        z = tf.reshape((1.0 - weight) * start + weight * end, [-1, self.model.latent_dim])
+        label = [tf.repeat(rows, self.interpolation_steps) for rows in label]
+        image = self._decode(z, *label)["image"]
+        shape = [-1, self.interpolation_steps, *self.model.image_shape]
+        return {"image": tf.reshape(image, shape)}
+
+    def _compute(
+        self, compute: Callable[[tf.Module, tf.Tensor], Outputs], *batches: tf.Tensor
+    ) -> Outputs:
+        """Computes on a batch with the model, or on batch and labels with the model given them."""
+
+        def with_model(batch: tf.Tensor, *label: tf.Tensor) -> Outputs:
+            return compute(self.model.given(*label) if label else self.model, batch)
+
+        return self._with_a_row(with_model, *batches)
 
     def _with_a_row(self, compute: Callable[..., Outputs], *batches: tf.Tensor) -> Outputs:
         """Computes on a batch, or on one row of zeros for an empty batch, for empty outputs.
@@ -180,50 +187,3 @@ class ServingModel(tf.Module):
             # Not the whole signature: XLA leaves assertions out and draws other random numbers.
             compute = tf.function(compute, jit_compile=True)
         return {name: value[:rows] for name, value in compute(*filled).items()}
-
-
-class CheckedInputs:
-    """A function of a signature: fails by name on inputs that do not fit, then computes.
-
-    An object rather than a closure: `tf.function` counts the tracings of one piece of code, and
-    would warn of too many.
-
-    Args:
-        name: of the signature, for the messages.
-        compute: on the checked inputs; pictures arrive as float32 [B, H, W, C].
-        specs: names, shapes and dtypes of the inputs.
-        image_shape: (H, W, C), for pictures.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        compute: Callable[..., Outputs],
-        specs: Sequence[tf.TensorSpec],
-        image_shape: tuple[int, int, int],
-    ) -> None:
-        self.__name__ = name
-        # tf.function takes from here the names of the inputs as keywords.
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        self.__signature__ = inspect.Signature(
-            [inspect.Parameter(spec.name, kind) for spec in specs]
-        )
-        self._compute = compute
-        self._specs = specs
-        self._image_shape = image_shape
-
-    def __call__(self, *inputs: tf.Tensor) -> Outputs:
-        """Returns the outputs, or fails by name where the inputs do not fit."""
-        pairs = zip(inputs, self._specs, strict=True)
-        checked = [self._check(value, spec) for value, spec in pairs]
-        return self._compute(*check_equal_rows(checked, self._specs, self.__name__))
-
-    def _check(self, value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-        value = check_shape(value, spec, self.__name__)
-        if spec.name == "image_bytes":
-            return decode_pictures(value, self._image_shape, self.__name__)
-        if spec.name in ("image", "image_a", "image_b"):
-            return check_unit_range(value, spec, self.__name__)
-        if spec.name == "temperature":
-            return check_at_least_zero(value, spec, self.__name__)
-        return check_finite(value, spec, self.__name__) if spec.name == "z" else value
