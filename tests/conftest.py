@@ -3,6 +3,7 @@
 And a run folder made by hand, with its export, for all that reads runs.
 """
 
+import contextlib
 import json
 import os
 
@@ -59,3 +60,17 @@ def tiny_export(tiny_run, tmp_path_factory):
     from vae_lowlevel.export import export_run
 
     return export_run(tiny_run, str(tmp_path_factory.mktemp("saved_models")))
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Exports without the process that replays their signatures, which takes seconds."""
+    from vae_lowlevel.serving import version_folder
+
+    @contextlib.contextmanager
+    def start():
+        yield None
+
+    monkeypatch.setattr(version_folder, "_start_replay", start)
+    monkeypatch.setattr(version_folder, "_example_requests", lambda *_: [])
+    monkeypatch.setattr(version_folder, "_finish_replay", lambda *_: None)

@@ -69,7 +69,9 @@ def run(argv):
 
 
 @pytest.mark.parametrize("flagfile", FLAGFILES, ids=lambda path: path.stem)
-def test_flagfile_trains_resumes_exports_and_serves(flagfile, tmp_path, capsys, monkeypatch):
+def test_flagfile_trains_resumes_exports_and_serves(
+    flagfile, tmp_path, capsys, monkeypatch, unchecked
+):
     argv = [f"--flagfile={flagfile}", *shrunk(flagfile, tmp_path)]
     # The first session ends like one that was stopped: trained and saved, not measured.
     with monkeypatch.context() as patch:
@@ -89,7 +91,8 @@ def test_flagfile_trains_resumes_exports_and_serves(flagfile, tmp_path, capsys, 
     signatures = tf.saved_model.load(exported).signatures
     assert "serving_default" in signatures
     for name, signature in signatures.items():
-        outputs = signature(**_inputs(signature))
+        image_shape = signatures["encode"].structured_input_signature[1]["image"].shape[1:]
+        outputs = signature(**_inputs(signature, image_shape))
         assert outputs, name
         for output, value in outputs.items():
             assert value.shape[0] == 2, (name, output)
@@ -97,12 +100,16 @@ def test_flagfile_trains_resumes_exports_and_serves(flagfile, tmp_path, capsys, 
                 assert np.all(np.isfinite(value)), (name, output)
 
 
-def _inputs(signature):
+def _inputs(signature, image_shape):
     """Returns two rows of what a signature takes, by dtype and shape."""
     _, specs = signature.structured_input_signature
     rng = np.random.default_rng(1)
     inputs = {}
     for name, spec in specs.items():
+        if spec.dtype == tf.string:
+            picture = tf.io.encode_png(np.zeros(image_shape, np.uint8))
+            inputs[name] = tf.stack([picture, picture])
+            continue
         shape = [2, *spec.shape[1:]]
         drawn = rng.uniform(size=shape) if spec.dtype.is_floating else rng.integers(0, 3, shape)
         inputs[name] = tf.constant(drawn, spec.dtype)

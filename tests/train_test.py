@@ -90,6 +90,7 @@ def test_the_table_and_the_epochs_are_shown(finished):
 def test_what_is_left_behind(finished):
     model_dir = finished[0]
     names = {"flags.cfg", "data.json", "ckpt", "best", "summaries", "figures", "metrics.json"}
+    names.add("anomaly_scores.npz")
     assert set(os.listdir(model_dir)) == names
     figures = {"reconstructions.png": (70, 178), "samples.png": (178, 178)}
     figures |= {"manifold.png": (268, 268), "latent.png": (640, 700)}
@@ -149,7 +150,14 @@ def record_active(model_dir):
 
 
 def test_the_export_stands_beside(finished):
-    assert os.listdir(finished[0].parent.parent / "saved_models" / "tiny") == ["1"]
+    settings = {"batching_parameters.txt", "models.config", "monitoring.config"}
+    exports = finished[0].parent.parent / "saved_models" / "tiny"
+    assert set(os.listdir(exports)) == {"1", *settings}
+    figures = {"reconstructions.png", "samples.png"}
+    assert set(os.listdir(exports / "1" / "figures")) == figures
+    card = (exports / "1" / "MODEL_CARD.md").read_text()
+    with open(finished[0] / "metrics.json") as file:
+        assert f"| elbo | {json.load(file)['test']['elbo']:.4f} |" in card
 
 
 def test_the_saved_flags_say_that_the_run_is_finished_and_go_on_when_it_is_made_longer(

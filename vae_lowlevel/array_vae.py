@@ -18,6 +18,7 @@ from vae_lowlevel.loading import load_model
 from vae_lowlevel.serving.arrays import Encoding, Inference, unit_images
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.serving.version_folder import write_version
 from vae_lowlevel.training.run_folder import open_run_folder
 
 DATA_FILE = "data.npz"
@@ -153,11 +154,15 @@ class VAE:
     def save(self, path: str) -> str:
         """Exports as the next version `<path>/<1, 2, ...>`, for `load` and TensorFlow Serving.
 
+        `python -m vae_lowlevel.export --model_dir=...` of the run folder adds a model card and a
+        threshold for `is_anomaly`; here no image exceeds it.
+
         Returns:
             The version's folder.
         """
         base_dir, name = os.path.split(os.path.abspath(path))
-        return publish(ServingModel(self.model), base_dir, name)
+        serving_model = ServingModel(self.model)
+        return publish(lambda folder: write_version(folder, serving_model, name), base_dir, name)
 
     def _use(self, model: Any) -> None:
         self.model = model

@@ -5,6 +5,7 @@ TensorFlow is imported when something is loaded, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from typing import TYPE_CHECKING
@@ -40,21 +41,30 @@ def load(path: str) -> Inference:
     return _load_export(export)
 
 
-def load_model(model_dir: str) -> VAE:
-    """Loads the model of a run with its best weights, float32 throughout; needs no data set.
+def load_model(model_dir: str, precision: str = "float32") -> VAE:
+    """Loads the model of a run with its best weights; needs no data set.
+
+    Args:
+        model_dir: the run folder.
+        precision: of the hidden layers, whatever it was in training.
 
     Raises:
         RunError: the folder is no run folder, has no weights yet or cannot be read.
     """
+    return load_model_and_weights(model_dir, precision)[0]
+
+
+def load_model_and_weights(model_dir: str, precision: str = "float32") -> tuple[VAE, str]:
+    """Returns what `load_model` returns, and the path of the checkpoint of its weights."""
     config = settings.read_run(model_dir)
     image_shape = _read_image_shape(model_dir)
 
     from vae_lowlevel import assembly
     from vae_lowlevel.training.checkpoint import restore_best
 
-    model = assembly.build_float32_model(config, image_shape)
-    restore_best(model_dir, model)
-    return model
+    model_config = dataclasses.replace(config.model, precision=precision)
+    model = assembly.build_model(model_config, image_shape, config.training.seed)
+    return model, restore_best(model_dir, model)
 
 
 def _read_image_shape(model_dir: str) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 
 import vae_lowlevel
 from vae_lowlevel import assembly, settings
+from vae_lowlevel.anomaly import measure_normal_scores
 from vae_lowlevel.config import Config
 from vae_lowlevel.data.pipeline import BatchOrder, padded_batches
 from vae_lowlevel.data.sources import load
@@ -23,6 +24,7 @@ from vae_lowlevel.evaluation.latents import active_units
 from vae_lowlevel.evaluation.run_figures import draw_run_figures
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.export import export_run
+from vae_lowlevel.loading import load_model_and_weights
 from vae_lowlevel.models.table import layer_table
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import fold, make_seed
@@ -163,10 +165,12 @@ def _finish(
 ) -> None:
     """Measures the best weights on the test split, draws figures, exports, writes the metrics."""
     test = measure_run(config, dataset)
+    # Kept in the run, so that it can be exported where its data are not.
+    measure_normal_scores(*load_model_and_weights(folder.path), dataset, folder.path)
     print(f"\ntest split, weights of epoch {progress.best_epoch}:\n{format_metrics(test)}")
     export = None
     if config.run.export_dir:
-        export = export_run(config.run.model_dir, config.run.export_dir)
+        export = export_run(config.run.model_dir, config.run.export_dir, test_metrics=test)
     print(f"\nrun folder {folder.path}; figures in {os.path.join(folder.path, 'figures')}")
     if export:
         print(f"export {export}")

@@ -39,7 +39,7 @@ def check_seed(seed):
 
 
 def check_range(image):
-    return check_unit_range(image, "encode")
+    return check_unit_range(image, IMAGE, "encode")
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])

@@ -1,6 +1,7 @@
 import concurrent.futures
 import os
 import pathlib
+import time
 
 import pytest
 import tensorflow as tf
@@ -9,21 +10,15 @@ from vae_lowlevel.errors import RunError
 from vae_lowlevel.serving.publish import publish
 
 
-class NoModel:
-    signatures = {}  # noqa: RUF012 - nothing to sign
-
-
-def write_own_name(_, folder, signatures):
-    """Stands in for tf.saved_model.save; the content is the name of the folder it was given."""
-    os.makedirs(folder, exist_ok=True)
+def write_own_name(folder):
+    """Stands in for the writing of an export; the content is the name of the folder."""
     with open(os.path.join(folder, "saved_model.pb"), "w") as file:
         file.write(folder)
 
 
-def test_publishing_at_once_gives_each_its_own_whole_version(tmp_path, monkeypatch):
-    monkeypatch.setattr(tf.saved_model, "save", write_own_name)
+def test_publishing_at_once_gives_each_its_own_whole_version(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        published = list(pool.map(lambda _: publish(NoModel(), str(tmp_path), "a"), range(64)))
+        published = list(pool.map(lambda _: publish(write_own_name, str(tmp_path), "a"), range(64)))
     assert sorted(int(os.path.basename(path)) for path in published) == list(range(1, 65))
     contents = {(pathlib.Path(path) / "saved_model.pb").read_text() for path in published}
     assert len(contents) == 64
@@ -31,51 +26,68 @@ def test_publishing_at_once_gives_each_its_own_whole_version(tmp_path, monkeypat
 
 
 def test_a_version_taken_meanwhile_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(tf.saved_model, "save", write_own_name)
-    first = publish(NoModel(), str(tmp_path), "a")
+    first = publish(write_own_name, str(tmp_path), "a")
     counts = iter(["1", "2"])
     monkeypatch.setattr("vae_lowlevel.serving.publish.next_version", lambda _: next(counts))
-    assert publish(NoModel(), str(tmp_path), "a") == str(tmp_path / "a" / "2")
+    assert publish(write_own_name, str(tmp_path), "a") == str(tmp_path / "a" / "2")
     assert os.listdir(first) == ["saved_model.pb"]
 
 
-def test_nothing_visible_before_the_version_is_whole(tmp_path, monkeypatch):
+def test_nothing_visible_before_the_version_is_whole(tmp_path):
     seen = []
 
-    def save(model, folder, signatures):
-        write_own_name(model, folder, signatures)
+    def write(folder):
+        write_own_name(folder)
         seen.extend(os.listdir(tmp_path))
 
-    monkeypatch.setattr(tf.saved_model, "save", save)
-    publish(NoModel(), str(tmp_path), "a")
+    publish(write, str(tmp_path), "a")
     assert [name.split("-")[0] for name in seen] == [".publishing"]
 
 
 @pytest.mark.parametrize("error", [ValueError("cannot trace"), KeyboardInterrupt()])
-def test_a_failed_save_leaves_no_folder(tmp_path, monkeypatch, error):
-    def save(model, folder, signatures):
-        write_own_name(model, folder, signatures)
+def test_a_failed_save_leaves_no_folder(tmp_path, error):
+    def write(folder):
+        write_own_name(folder)
         raise error
 
-    monkeypatch.setattr(tf.saved_model, "save", save)
     with pytest.raises(type(error)):
-        publish(NoModel(), str(tmp_path), "a")
+        publish(write, str(tmp_path), "a")
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_written_is_a_run_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(tf.saved_model, "save", write_own_name)
+def test_a_folder_that_cannot_be_written_is_a_run_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"cannot write an export to .*file/a: "):
-        publish(NoModel(), str(tmp_path / "file"), "a")
+        publish(write_own_name, str(tmp_path / "file"), "a")
 
 
-def test_the_disk_filling_up_is_a_run_error(tmp_path, monkeypatch):
-    def save(model, folder, signatures):
-        write_own_name(model, folder, signatures)
+def test_the_disk_filling_up_is_a_run_error(tmp_path):
+    def write(folder):
+        write_own_name(folder)
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
-    monkeypatch.setattr(tf.saved_model, "save", save)
     with pytest.raises(RunError, match="No space left"):
-        publish(NoModel(), str(tmp_path), "a")
+        publish(write, str(tmp_path), "a")
     assert os.listdir(tmp_path) == []
+
+
+def test_only_the_newest_versions_are_kept(tmp_path):
+    for _ in range(11):
+        publish(write_own_name, str(tmp_path), "a")
+    (tmp_path / "a" / "models.config").touch()
+    assert publish(write_own_name, str(tmp_path), "a", keep_versions=3).endswith("12")
+    assert sorted(os.listdir(tmp_path / "a")) == ["10", "11", "12", "models.config"]
+    assert publish(write_own_name, str(tmp_path), "a", keep_versions=1).endswith("13")
+    assert sorted(os.listdir(tmp_path / "a")) == ["13", "models.config"]
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_a_killed_export_left_is_removed_after_a_day(tmp_path):
+    old, young = tmp_path / ".publishing-1", tmp_path / ".publishing-2"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "saved_model.pb").touch()
+    day_ago = time.time() - 25 * 3600
+    os.utime(old, (day_ago, day_ago))
+    publish(write_own_name, str(tmp_path), "a")
+    assert sorted(os.listdir(tmp_path)) == [".publishing-2", "a"]

@@ -85,26 +85,38 @@ def test_empty_batch_gives_empty_outputs(serving, network):
     assert sampled["image"].shape == (0, 12, 12, 1)
 
 
-def mlp_model():
+def mlp_model(image_shape=(12, 12, 1)):
     from vae_lowlevel import assembly
     from vae_lowlevel.config import ModelConfig
 
     config = ModelConfig(network="mlp", latent_dim=3, encoder_units=(8,), decoder_units=(8,))
-    return assembly.build_model(config, (12, 12, 1), seed=0)
+    return assembly.build_model(config, image_shape, seed=0)
 
 
+IMAGE = [None, 12, 12, 1]
+SCORES = {key: [None] for key in ["elbo", "distortion", "rate", "anomaly_score", "is_anomaly"]}
+ENCODING = {"z_mean": [None, 3], "z_log_var": [None, 3]}
 WANTED = {
-    "encode": ({"image": [None, 12, 12, 1]}, {"z_mean": [None, 3], "z_log_var": [None, 3]}),
-    "decode": ({"z": [None, 3]}, {"image": [None, 12, 12, 1]}),
-    "sample": ({"seed": [None]}, {"image": [None, 12, 12, 1], "z": [None, 3]}),
-    "reconstruct": ({"image": [None, 12, 12, 1]}, {"image": [None, 12, 12, 1]}),
+    "encode": ({"image": IMAGE}, ENCODING),
+    "decode": ({"z": [None, 3]}, {"image": IMAGE}),
+    "sample": ({"seed": [None]}, {"image": IMAGE, "z": [None, 3]}),
+    "sample_with_temperature": (
+        {"seed": [None], "temperature": [None]},
+        {"image": IMAGE, "z": [None, 3]},
+    ),
+    "reconstruct": ({"image": IMAGE}, {"image": IMAGE}),
+    "score": ({"image": IMAGE}, SCORES),
+    "interpolate": ({"image_a": IMAGE, "image_b": IMAGE}, {"image": [None, 8, 12, 12, 1]}),
+    "encode_bytes": ({"image_bytes": [None]}, ENCODING),
+    "reconstruct_bytes": ({"image_bytes": [None]}, {"image": IMAGE}),
+    "score_bytes": ({"image_bytes": [None]}, SCORES),
 }
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_inputs_and_outputs_are_named_with_all_sizes_but_the_batch_known(serving, name):
     concrete = serving.signatures[name].get_concrete_function()
-    inputs = {spec.name: spec.shape.as_list() for spec in concrete.structured_input_signature[0]}
+    inputs = {spec.name: spec.shape.as_list() for spec in serving.signatures[name].input_signature}
     outputs = {key: shape.as_list() for key, shape in concrete.output_shapes.items()}
     assert (inputs, outputs) == WANTED[name]
 
@@ -118,6 +130,106 @@ def test_the_default_is_reconstruct_and_nothing_else_is_offered(serving):
 def test_images_of_8_bit_values_are_refused(serving, images, name):
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{name}: image must be in \[0, 1\]"):
         serving.signatures[name](np.round(images * 255.0))
+
+
+def test_score_is_the_bound_at_the_posterior_mean(serving, model, images):
+    posterior = model.encode(images)
+    mean, variance = posterior.mean().numpy(), posterior.variance().numpy()
+    probability = model.decode(mean).mean().numpy().astype(np.float64)
+    cross_entropy = -images * np.log(probability) - (1 - images) * np.log(1 - probability)
+    rate = 0.5 * np.sum(mean**2 + variance - 1.0 - np.log(variance), -1)
+    found = {key: value.numpy() for key, value in serving.score(images).items()}
+    np.testing.assert_allclose(found["distortion"], cross_entropy.sum((1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(found["rate"], rate, rtol=1e-4)
+    np.testing.assert_allclose(found["elbo"], -found["distortion"] - found["rate"], rtol=1e-6)
+    np.testing.assert_array_equal(found["anomaly_score"], -found["elbo"])
+
+
+def test_an_anomaly_scores_above_the_threshold(serving, model, images):
+    scores = serving.score(images)["anomaly_score"].numpy()
+    assert not serving.score(images)["is_anomaly"].numpy().any()
+    threshold = np.sort(scores)[2] + 0.01
+    found = ServingModel(model, anomaly_threshold=threshold).score(images)["is_anomaly"]
+    assert found.dtype == tf.bool
+    np.testing.assert_array_equal(found, scores > threshold)
+    assert np.sum(found) == 2
+
+
+def test_an_image_scores_the_same_in_any_batch(serving, images):
+    together = serving.score(images)["elbo"]
+    alone = [serving.score(image[None])["elbo"][0] for image in images]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_temperature_scales_the_draw(serving):
+    z = serving.sample(SEEDS)["z"].numpy()
+    temperature = np.array([1.0, 0.0, 0.5, 2.0, 1.0, 0.1, 1.0], np.float32)
+    found = serving.sample_with_temperature(SEEDS, temperature)
+    np.testing.assert_allclose(found["z"], temperature[:, None] * z, rtol=1e-6)
+    np.testing.assert_allclose(found["image"], serving.decode(found["z"])["image"], atol=1e-6)
+    np.testing.assert_array_equal(found["z"].numpy()[temperature == 1], z[temperature == 1])
+
+
+def test_interpolation_goes_straight_from_one_posterior_mean_to_the_other(model, images):
+    serving = ServingModel(model, interpolation_steps=5)
+    found = serving.interpolate(images[:2], images[2:4])["image"].numpy()
+    assert found.shape == (2, 5, 12, 12, 1)
+    start, end = (model.encode(batch).mean().numpy() for batch in (images[:2], images[2:4]))
+    for step in range(5):
+        z = start + step / 4 * (end - start)
+        np.testing.assert_allclose(found[:, step], model.decode(z).mean(), atol=1e-5)
+    empty = images[:0]
+    assert serving.interpolate(empty, empty)["image"].shape == (0, 5, 12, 12, 1)
+
+
+@pytest.mark.parametrize("name", ["encode", "reconstruct", "score"])
+def test_pictures_give_what_their_pixels_give(serving, images, name):
+    pixels = np.round(images * 255.0).astype(np.uint8)
+    pictures = [tf.io.encode_png(image).numpy() for image in pixels]
+    found = serving.signatures[f"{name}_bytes"](pictures)
+    wanted = serving.signatures[name](pixels / np.float32(255.0))
+    assert found.keys() == wanted.keys()
+    for key in found:
+        np.testing.assert_allclose(found[key], wanted[key], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "is_offered"), [(1, True), (2, False), (3, True), (4, False)])
+def test_pictures_are_offered_where_both_formats_have_the_channels(channels, is_offered):
+    serving = ServingModel(mlp_model((4, 4, channels)))
+    assert ("encode_bytes" in serving.signatures) == is_offered
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "message"),
+    [
+        (
+            "sample_with_temperature",
+            {"seed": [1, 2], "temperature": [1.0]},
+            r"seed and temperature must have equally many rows, got\] \[2 1\]",
+        ),
+        (
+            "sample_with_temperature",
+            {"seed": [1], "temperature": [-0.5]},
+            r"temperature must be finite and at least 0, got values from\] \[-0.5\]",
+        ),
+        ("decode", {"z": [[0.0, np.nan, 0.0]]}, "z must be finite"),
+        ("encode_bytes", {"image_bytes": [b"GIF89a"]}, "is not a PNG or JPEG picture"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused_by_name(serving, name, inputs, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{name}: .*{message}"):
+        serving.signatures[name](**inputs)
+
+
+def test_networks_compiled_by_xla_give_the_same_and_still_refuse(model, serving, images):
+    compiled = ServingModel(model, jit_compile=True)
+    for name in ("encode", "reconstruct", "score"):
+        for key, value in compiled.signatures[name](images).items():
+            wanted = serving.signatures[name](images)[key]
+            np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(compiled.sample(SEEDS)["z"], serving.sample(SEEDS)["z"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="encode: image must be in"):
+        compiled.encode(images + 1.0)
 
 
 def flow_or_full_model(posterior, prior):

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.divergence import kl_per_dimension
 from vae_lowlevel.distributions.posteriors import draw
+from vae_lowlevel.distributions.temperature import tempered
 
 tfd = tfp.distributions
 
@@ -61,6 +62,10 @@ class VAE(tf.Module):
     def has_closed_form_kl(self) -> bool:
         """Whether `kl_per_dimension` can be computed: of a Gaussian from a diagonal Gaussian."""
         return self.posterior.is_gaussian and self.prior.is_gaussian
+
+    def tempered(self, prior: tfd.Distribution, temperature: tf.Tensor) -> tfd.Distribution:
+        """Returns the prior with its scale times the temperature, a scalar at least 0."""
+        return tempered(prior, temperature)
 
     def kl_per_dimension(self, posterior: tfd.Distribution) -> tf.Tensor:
         """Returns KL(q(z_j|x) || p(z_j)) in nats, float32 [B, D], from the closed form."""

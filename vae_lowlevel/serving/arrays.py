@@ -38,6 +38,25 @@ class Encoding(NamedTuple):
         return {name: array for name, array in self._asdict().items() if array is not None}
 
 
+class Scores(NamedTuple):
+    """How well a model knows N images, as the signature `score` says it.
+
+    Attributes:
+        distortion: float32 [N], -log p(x|z), nats.
+        anomaly_score: float32 [N], the higher, the less the image is like the training images.
+        is_anomaly: bool [N], whether it exceeds the threshold of the export; of a run, which has
+            none, never.
+        rate: float32 [N], KL(q(z|x) || p(z)), nats; None where there is no prior.
+        elbo: float32 [N], -(distortion + rate), nats; None where there is no prior.
+    """
+
+    distortion: np.ndarray
+    anomaly_score: np.ndarray
+    is_anomaly: np.ndarray
+    rate: np.ndarray | None = None
+    elbo: np.ndarray | None = None
+
+
 class Inference:
     """A trained VAE on NumPy arrays.
 
@@ -72,6 +91,10 @@ class Inference:
     def reconstruct(self, image: np.ndarray) -> np.ndarray:
         """Returns each image decoded from the z that stands for it, [N, H, W, C]."""
         return self._call("reconstruct", image=unit_images(image, self.image_shape))["image"]
+
+    def score(self, image: np.ndarray) -> Scores:
+        """Returns how well the model knows each image."""
+        return Scores(**self._call("score", image=unit_images(image, self.image_shape)))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Returns mean images of draws from the prior, [count, H, W, C].

@@ -6,6 +6,8 @@ fails here is answered as an invalid argument that names the signature and the i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
@@ -38,18 +40,76 @@ def check_shape(value: tf.Tensor, spec: tf.TensorSpec, signature: str) -> tf.Ten
         return tf.ensure_shape(value, spec.shape)
 
 
-def check_unit_range(image: tf.Tensor, signature: str) -> tf.Tensor:
+def check_unit_range(image: tf.Tensor, spec: tf.TensorSpec, signature: str) -> tf.Tensor:
     """Fails when a pixel lies outside [0, 1] or is NaN.
 
     Args:
         image: float32 [B, H, W, C].
+        spec: for the name in the message.
         signature: for the message.
 
     Returns:
         `image`.
     """
     is_right = tf.reduce_all(tf.logical_and(image >= 0.0, image <= 1.0))
-    message = f"{signature}: image must be in [0, 1] (divide 8-bit pixels by 255), got values from"
+    wanted = f"{spec.name} must be in [0, 1] (divide 8-bit pixels by 255)"
+    message = f"{signature}: {wanted}, got values from"
     found = [message, tf.reduce_min(image), "to", tf.reduce_max(image)]
+    return _with_assertion(image, is_right, found)
+
+
+def check_finite(value: tf.Tensor, spec: tf.TensorSpec, signature: str) -> tf.Tensor:
+    """Fails when a number is NaN or infinite; arguments as of `check_unit_range`."""
+    message = f"{signature}: {spec.name} must be finite, got NaN or infinity"
+    return _with_assertion(value, tf.reduce_all(tf.math.is_finite(value)), [message])
+
+
+def check_at_least_zero(value: tf.Tensor, spec: tf.TensorSpec, signature: str) -> tf.Tensor:
+    """Fails when a number is negative, NaN or infinite; arguments as of `check_unit_range`."""
+    is_right = tf.reduce_all(tf.logical_and(value >= 0.0, tf.math.is_finite(value)))
+    message = f"{signature}: {spec.name} must be finite and at least 0, got values from"
+    found = [message, tf.reduce_min(value), "to", tf.reduce_max(value)]
+    return _with_assertion(value, is_right, found)
+
+
+def check_label(label: tf.Tensor, num_classes: int, signature: str) -> tf.Tensor:
+    """Fails when a label is no class.
+
+    Args:
+        label: int32 [B].
+        num_classes: K; -1 is the unknown class.
+        signature: for the message.
+
+    Returns:
+        `label`.
+    """
+    message = f"{signature}: label must be in [-1, {num_classes - 1}] (-1: unknown), got"
+    is_class = tf.reduce_all(tf.logical_and(label >= -1, label < num_classes))
+    return _with_assertion(label, is_class, [message, label])
+
+
+def check_equal_rows(
+    inputs: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], signature: str
+) -> list[tf.Tensor]:
+    """Fails when the inputs of a signature have not the same number of rows B.
+
+    Args:
+        inputs: each [B, ...].
+        specs: their names.
+        signature: for the message.
+
+    Returns:
+        `inputs`.
+    """
+    if len(inputs) == 1:
+        return list(inputs)
+    rows = tf.stack([tf.shape(value)[0] for value in inputs])
+    names = " and ".join(spec.name for spec in specs)
+    message = f"{signature}: {names} must have equally many rows, got"
+    is_right = tf.reduce_all(tf.equal(rows, rows[0]))
+    return [_with_assertion(value, is_right, [message, rows]) for value in inputs]
+
+
+def _with_assertion(value: tf.Tensor, is_right: tf.Tensor, found: list) -> tf.Tensor:
     with tf.control_dependencies([tf.debugging.Assert(is_right, found)]):
-        return tf.identity(image)
+        return tf.identity(value)

@@ -5,25 +5,33 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.serving.signatures import ServingModel
-from vae_lowlevel.serving.versions import next_version
+from vae_lowlevel.serving.versions import next_version, versions
+
+_STAGING = ".publishing-"
+# Older than any export takes: what a killed one left behind.
+_STALE_SECONDS = 24 * 3600.0
 
 
-def publish(serving_model: ServingModel, base_dir: str, name: str) -> str:
-    """Saves a model as the next version `<base_dir>/<name>/<version>`.
+def publish(
+    write: Callable[[str], None], base_dir: str, name: str, keep_versions: int | None = None
+) -> str:
+    """Writes the next version `<base_dir>/<name>/<version>`.
 
     It is written to a hidden folder in `base_dir` and renamed, so a version is there whole or not
     at all, and two that publish at once get two versions.
 
     Args:
-        serving_model: what to save; a fresh module, built outside any strategy's scope.
+        write: fills the folder it is given, which is there and empty.
         base_dir: folder of all exports; made if missing.
         name: one folder name.
+        keep_versions: how many versions to keep, the newest; None for all.
 
     Returns:
         The version's folder.
@@ -31,15 +39,20 @@ def publish(serving_model: ServingModel, base_dir: str, name: str) -> str:
     Raises:
         RunError: the folder cannot be written.
     """
-    staging = os.path.join(base_dir, f".publishing-{uuid.uuid4().hex}")
+    staging = os.path.join(base_dir, f"{_STAGING}{uuid.uuid4().hex}")
+    folder = os.path.join(base_dir, name)
     try:
         os.makedirs(staging)
-        tf.saved_model.save(serving_model, staging, signatures=serving_model.signatures)
-        return _move_to_next_version(staging, os.path.join(base_dir, name))
+        _remove_stale(base_dir)
+        write(staging)
+        version = _move_to_next_version(staging, folder)
+        if keep_versions is not None:
+            _prune(base_dir, folder, keep_versions)
+        return version
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise RunError(
-            f"cannot write an export to {os.path.join(base_dir, name)}: {error}\nCheck the disk "
-            "and the permissions, or choose another --export_dir"
+            f"cannot write an export to {folder}: {error}\nCheck the disk and the permissions, or "
+            "choose another --export_dir"
         ) from error
     finally:
         if os.path.isdir(staging):
@@ -58,3 +71,21 @@ def _move_to_next_version(staging: str, folder: str) -> str:
                 raise
         else:
             return target
+
+
+def _prune(base_dir: str, folder: str, keep_versions: int) -> None:
+    """Removes all but the newest versions; each is out of sight before it loses a file."""
+    for version in versions(folder)[:-keep_versions]:
+        hidden = os.path.join(base_dir, f"{_STAGING}{uuid.uuid4().hex}")
+        try:
+            os.rename(os.path.join(folder, version), hidden)
+        except FileNotFoundError:  # Another export prunes, too.
+            continue
+        shutil.rmtree(hidden)
+
+
+def _remove_stale(base_dir: str) -> None:
+    for name in os.listdir(base_dir):
+        path = os.path.join(base_dir, name)
+        if name.startswith(_STAGING) and time.time() - os.path.getmtime(path) > _STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""What must hold for the export of every model that can be served, over one list."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import ModelConfig
+from vae_lowlevel.serving.example_inputs import make_example_inputs
+from vae_lowlevel.serving.signatures import ServingModel
+
+# Name -> settings and image shape. A model with other signatures joins here.
+MODELS = {
+    "conv": ({}, (7, 10, 1)),
+    "gaussian": ({"network": "mlp", "likelihood": "gaussian", "prior": "mixture"}, (5, 3, 2)),
+    "full": (
+        {
+            "network": "mlp",
+            "posterior": "full",
+            "prior": "vamp",
+            "likelihood": "continuous_bernoulli",
+        },
+        (5, 3, 1),
+    ),
+    "iaf": (
+        {
+            "network": "resnet",
+            "posterior": "iaf",
+            "prior": "flow",
+            "likelihood": "discretized_logistic",
+        },
+        (6, 5, 3),
+    ),
+}
+CHOOSES_SIGNATURES = ("network", "posterior", "prior", "likelihood")
+SMALL = {
+    "latent_dim": 3,
+    "resnet_filters": (3, 4),
+    "iaf_units": (8,),
+    "iaf_context": 4,
+    "prior_components": 5,
+    "prior_flow_steps": 2,
+    "prior_flow_units": (8,),
+    "encoder_filters": (3, 4),
+    "encoder_units": (6,),
+    "decoder_units": (5,),
+    "decoder_filters": (4, 4, 3),
+}
+SAMPLING = ("sample", "sample_with_temperature")
+
+
+def rows(inputs, index):
+    return {key: value[index] for key, value in inputs.items()}
+
+
+# What is asked of every signature: both example rows, each alone, turned round, and none.
+QUESTIONS = {
+    "both": slice(None),
+    "first": slice(0, 1),
+    "turned": slice(None, None, -1),
+    "empty": slice(0, 0),
+}
+
+
+class Exported:
+    """A model, its export, and the requests that are made of it."""
+
+    def __init__(self, name, folder):
+        settings, image_shape = MODELS[name]
+        model = assembly.build_model(ModelConfig(**{**SMALL, **settings}), image_shape, seed=0)
+        for index, variable in enumerate(model.trainable_variables):
+            variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))
+        self.folder = str(folder)
+        self.serving_model = ServingModel(model, anomaly_threshold=1.0)
+        signatures = self.serving_model.signatures
+        tf.saved_model.save(self.serving_model, self.folder, signatures=signatures)
+        self.examples = make_example_inputs(self.serving_model)
+        self.requests = [
+            (signature, question)
+            for signature in self.serving_model.signatures
+            for question in QUESTIONS
+        ]
+
+    @functools.cached_property
+    def wanted(self):
+        """What the model answers to both rows, by signature and output."""
+        signatures = self.serving_model.signatures
+        return {
+            name: {key: value.numpy() for key, value in signatures[name](**inputs).items()}
+            for name, inputs in self.examples.items()
+        }
+
+    @property
+    def task(self):
+        return self.folder, [
+            (signature, rows(self.examples[signature], QUESTIONS[question]))
+            for signature, question in self.requests
+        ]
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("contract")
+    return {name: Exported(name, folder / name) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def all_answers(exports, tmp_path_factory):
+    """The answers of a process without this package, by model, way, signature and question."""
+    folder = tmp_path_factory.mktemp("answers")
+    (folder / "task").write_bytes(pickle.dumps([export.task for export in exports.values()]))
+    program = pathlib.Path(__file__).with_name("answer_as_a_server.py")
+    command = [sys.executable, "-I", str(program), str(folder / "task"), str(folder / "answers")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = pickle.loads((folder / "answers").read_bytes())
+    return {
+        name: {
+            way: dict(zip(export.requests, found[way][index], strict=True))
+            for way in ("session", "c_api")
+        }
+        for index, (name, export) in enumerate(exports.items())
+    }
+
+
+def test_list_leaves_no_choice_of_the_settings_out():
+    for field in dataclasses.fields(ModelConfig):
+        if field.name in CHOOSES_SIGNATURES:
+            listed = {settings.get(field.name, field.default) for settings, _ in MODELS.values()}
+            assert listed == set(field.metadata["choices"])
+
+
+@pytest.fixture(params=MODELS)
+def export(request, exports):
+    return exports[request.param]
+
+
+@pytest.fixture(params=("session", "c_api"))
+def answers(request, export, all_answers):
+    return all_answers[os.path.basename(export.folder)][request.param]
+
+
+def test_answers_are_those_of_the_model(export, answers):
+    for signature, wanted in export.wanted.items():
+        found = answers[signature, "both"]
+        assert found.keys() == wanted.keys()
+        for key, value in found.items():
+            assert value.dtype == wanted[key].dtype
+            assert np.all(np.isfinite(value))
+            np.testing.assert_allclose(value, wanted[key], rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_is_answered_the_same_alone_and_in_any_order(export, answers):
+    for signature in export.examples:
+        for key, both in answers[signature, "both"].items():
+            first, turned = answers[signature, "first"][key], answers[signature, "turned"][key]
+            np.testing.assert_allclose(first, both[:1], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(turned, both[::-1], rtol=1e-5, atol=1e-5)
+            if signature in SAMPLING and key == "z":
+                np.testing.assert_array_equal(first, both[:1])
+                np.testing.assert_array_equal(turned, both[::-1])
+
+
+def test_an_empty_request_is_answered(export, answers):
+    for signature in export.examples:
+        for key, value in answers[signature, "empty"].items():
+            assert value.shape == (0, *answers[signature, "both"][key].shape[1:])
+
+
+def read_saved_model(folder):
+    content = saved_model_pb2.SavedModel()
+    content.ParseFromString(pathlib.Path(folder, "saved_model.pb").read_bytes())
+    (meta_graph,) = content.meta_graphs
+    return meta_graph
+
+
+def test_the_boundary_is_named_batched_and_of_known_sizes(export):
+    allowed = {tf.float32, tf.int32, tf.int64, tf.bool, tf.string}
+    signatures = dict(read_saved_model(export.folder).signature_def)
+    del signatures["__saved_model_init_op"]
+    assert set(signatures) == set(export.examples)
+    for definition in signatures.values():
+        assert definition.inputs
+        for tensors in (definition.inputs, definition.outputs):
+            for key, tensor in tensors.items():
+                sizes = [dim.size for dim in tensor.tensor_shape.dim]
+                assert not key.startswith("output_")
+                assert sizes[0] == -1
+                assert min(sizes[1:], default=1) > 0
+                assert tf.as_dtype(tensor.dtype) in allowed
+
+
+# What only training has, and what would be drawn anew at each call.
+FORBIDDEN = re.compile("Resource.*Apply|SymbolicGradient|Random(Standard|Uniform)|.*Grad$|Xla")
+
+
+def test_the_graph_is_portable_and_holds_nothing_of_training(export):
+    graph = read_saved_model(export.folder).graph_def
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    assert len(nodes) > 100
+    for element in (*functions, *nodes):
+        assert not element.attr["_XlaMustCompile"].b
+    assert not [node.op for node in nodes if FORBIDDEN.match(node.op)]
+
+
+def test_methods_of_the_loaded_object_answer_in_python(exports):
+    export = exports["conv"]
+    loaded = tf.saved_model.load(export.folder)
+    for signature, inputs in export.examples.items():
+        if signature == "serving_default":
+            continue
+        wanted = export.wanted[signature]
+        found = getattr(loaded, signature)(*inputs.values())
+        assert found.keys() == wanted.keys()
+        for key, value in found.items():
+            np.testing.assert_allclose(value, wanted[key], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,149 @@
+"""tools/serving_client.py against a server of our own, by TensorFlow Serving's rules."""
+
+import base64
+import concurrent.futures
+import http.server
+import importlib.util
+import json
+import pathlib
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+CLIENT = pathlib.Path(__file__).parents[1] / "tools" / "serving_client.py"
+
+
+@pytest.fixture(scope="module")
+def client():
+    spec = importlib.util.spec_from_file_location("serving_client", CLIENT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def from_json(value, dtype):
+    if dtype == tf.string:
+        return tf.constant([base64.b64decode(row["b64"]) for row in value])
+    return tf.constant(value, dtype)
+
+
+def to_json(outputs):
+    # Of one output TensorFlow Serving answers the value alone.
+    lists = {key: value.numpy().tolist() for key, value in outputs.items()}
+    return next(iter(lists.values())) if len(lists) == 1 else lists
+
+
+@pytest.fixture(scope="module")
+def rest_port(tiny_export):
+    signatures = tf.saved_model.load(tiny_export).signatures
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                assert self.path == "/v1/models/tiny:predict"
+                function = signatures[request["signature_name"]]
+                specs = function.structured_input_signature[1]
+                inputs = {
+                    key: from_json(value, specs[key].dtype)
+                    for key, value in request["inputs"].items()
+                }
+                status, answer = 200, {"outputs": to_json(function(**inputs))}
+            except tf.errors.InvalidArgumentError as error:
+                status, answer = 400, {"error": error.message}
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+@pytest.fixture
+def grpc_port(tiny_export):
+    grpc = pytest.importorskip("grpc")
+    reason = "needs the extra `serving`"
+    predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=reason)
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    signatures = tf.saved_model.load(tiny_export).signatures
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            function = signatures[request.model_spec.signature_name]
+            response = predict_pb2.PredictResponse()
+            tensors = {key: tf.constant(value) for key, value in inputs.items()}
+            for key, value in function(**tensors).items():
+                response.outputs[key].CopyFrom(tf.make_tensor_proto(value.numpy()))
+            return response
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(0)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, [3, 12, 12, 1], np.uint8)
+
+
+def check_commands(client, export, pixels, folder, *where):
+    loaded = tf.saved_model.load(export)
+    images, pictures = folder / "images.npy", []
+    np.save(images, pixels)
+    for row, picture in enumerate(pixels):
+        pictures.append(str(folder / f"{row}.png"))
+        tf.io.write_file(pictures[-1], tf.io.encode_png(picture))
+    unit = pixels / np.float32(255.0)
+    for command in ("encode", "reconstruct", "score"):
+        wanted = getattr(loaded, command)(unit)
+        for given in ([str(images)], pictures):
+            output = str(folder / f"{command}.npz")
+            assert client.main([command, *where, "--input", *given, f"--output={output}"]) == 0
+            with np.load(output) as found:
+                assert set(found.files) == set(wanted)
+                for key in wanted:
+                    np.testing.assert_allclose(found[key], wanted[key], rtol=1e-4, atol=1e-4)
+    grid = str(folder / "grid.png")
+    assert client.main(["sample", *where, "--count=5", "--seed=7", f"--output={grid}"]) == 0
+    picture = tf.io.decode_png(tf.io.read_file(grid))[..., 0].numpy()
+    assert picture.shape == (24, 36)
+    samples = loaded.sample(np.arange(7, 12))["image"].numpy()
+    np.testing.assert_allclose(picture[12:, 12:24], 255.0 * samples[4, ..., 0], atol=0.51)
+
+
+def test_commands_by_rest(client, rest_port, tiny_export, pixels, tmp_path):
+    where = ("--model=tiny", "--host=127.0.0.1", f"--port={rest_port}")
+    check_commands(client, tiny_export, pixels, tmp_path, *where)
+
+
+def test_commands_by_grpc(client, grpc_port, tiny_export, pixels, tmp_path):
+    where = ("--model=tiny", "--host=127.0.0.1", f"--port={grpc_port}", "--grpc")
+    check_commands(client, tiny_export, pixels, tmp_path, *where)
+
+
+def test_the_message_of_the_server_is_shown(client, rest_port, tmp_path):
+    np.save(tmp_path / "images.npy", np.full([1, 12, 12, 1], 2.0, np.float32))
+    where = ("--model=tiny", "--host=127.0.0.1", f"--port={rest_port}")
+    with pytest.raises(SystemExit) as caught:
+        client.main(["score", *where, "--input", str(tmp_path / "images.npy")])
+    assert "score: image must be in [0, 1]" in str(caught.value)
+
+
+def test_no_server(client):
+    with pytest.raises(SystemExit) as caught:
+        client.main(["sample", "--model=tiny", "--host=127.0.0.1", "--port=1"])
+    assert "no answer" in str(caught.value)

@@ -1,0 +1,167 @@
+"""Measures the package on this machine.
+
+    python tools/benchmark.py serving --export_dir=saved_models/fashion --model_dir=runs/fashion
+
+serving    latency at batch 1 and throughput at batch 64 of an export's signatures: by a session and
+           tensor names, as TensorFlow Serving runs them; by the loaded signature, called in Python;
+           with --model_dir by the bare network of the run under tf.function. And the first request
+           of a batch size not seen before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+WARMUP_CALLS = 20
+LATENCY_BATCH = 1
+THROUGHPUT_BATCH = 64
+NEW_BATCH = 37
+
+
+def time_calls(call: Callable[[], object], seconds: float) -> np.ndarray:
+    """Returns the times of calls made for so many seconds, in seconds each."""
+    for _ in range(WARMUP_CALLS):
+        call()
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return np.array(times)
+
+
+def time_once(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def make_callers(folder: str) -> dict[str, Callable]:
+    """Returns ways to answer (signature, {input: array}) -> {output: array}."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(folder)
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], folder)
+    callables = {}
+
+    def by_session(name: str, inputs: dict) -> dict:
+        if name not in callables:
+            signature = meta_graph.signature_def[name]
+            feeds = [tensor.name for tensor in signature.inputs.values()]
+            with session.graph.as_default():
+                fetches = [
+                    session.graph.get_tensor_by_name(tensor.name)
+                    for tensor in signature.outputs.values()
+                ]
+            feeds = [session.graph.get_tensor_by_name(feed) for feed in feeds]
+            callables[name] = session.make_callable(fetches, feeds), list(signature.inputs)
+        call, order = callables[name]
+        return call(*(inputs[key] for key in order))
+
+    def by_function(name: str, inputs: dict) -> dict:
+        tensors = {key: tf.constant(value) for key, value in inputs.items()}
+        outputs = loaded.signatures[name](**tensors)
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    return {"session": by_session, "loaded signature": by_function}
+
+
+def make_network_caller(model_dir: str) -> Callable:
+    """Returns a way to answer with the run's network under tf.function, nothing around it."""
+    import tensorflow as tf
+
+    from vae_lowlevel.loading import load_model
+
+    model = load_model(model_dir)
+    networks = {
+        "encode": lambda image: model.posterior(model.encoder(image)).mean(),
+        "decode": lambda z: model.decode(z).mean(),
+        "reconstruct": model.reconstruct,
+    }
+    functions = {
+        name: tf.function(network, reduce_retracing=True) for name, network in networks.items()
+    }
+
+    def by_network(name: str, inputs: dict) -> np.ndarray:
+        return functions[name](*map(tf.constant, inputs.values())).numpy()
+
+    return by_network
+
+
+def make_inputs(folder: str, rows: int) -> dict[str, dict]:
+    """Returns inputs of the signatures that are measured."""
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(folder).signatures
+    values = {"seed": np.arange(rows), "label": np.zeros([rows], np.int32)}
+    inputs = {}
+    for name in ("encode", "decode", "reconstruct", "score", "sample"):
+        if name in signatures:
+            specs = signatures[name].structured_input_signature[1]
+            inputs[name] = {
+                key: values.get(key, np.full([rows, *spec.shape[1:]], 0.5, np.float32))
+                for key, spec in specs.items()
+            }
+    return inputs
+
+
+def serving(arguments: argparse.Namespace) -> None:
+    """Prints a table for the newest version of an export."""
+    from vae_lowlevel.serving.versions import newest_export
+
+    folder = newest_export(arguments.export_dir)
+    if folder is None:
+        sys.exit(f"{arguments.export_dir}: expected an export, or the folder of its versions")
+    callers = make_callers(folder)
+    if arguments.model_dir:
+        callers["bare network"] = make_network_caller(arguments.model_dir)
+    one, many, new = (
+        make_inputs(folder, rows) for rows in (LATENCY_BATCH, THROUGHPUT_BATCH, NEW_BATCH)
+    )
+    print(f"{folder}, {os.cpu_count()} cores; the first request of {NEW_BATCH} rows comes last\n")
+    print("| signature | by | p50, 1 row | p99, 1 row | rows/s at 64 | new size |")
+    print("|---|---|---|---|---|---|")
+    for name in one:
+        for way, call in callers.items():
+            if way == "bare network" and name in ("score", "sample"):
+                continue
+            latency = time_calls(lambda: call(name, one[name]), arguments.seconds)  # noqa: B023
+            batch = time_calls(lambda: call(name, many[name]), arguments.seconds)  # noqa: B023
+            first = time_once(lambda: call(name, new[name]))  # noqa: B023
+            p50, p99 = np.percentile(latency, [50, 99]) * 1e3
+            rate = THROUGHPUT_BATCH / np.median(batch)
+            print(
+                f"| {name} | {way} | {p50:.2f} ms | {p99:.2f} ms | {rate:.0f} "
+                f"| {first * 1e3:.1f} ms |",
+                flush=True,
+            )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subcommands = parser.add_subparsers(dest="subcommand", required=True)
+    options = subcommands.add_parser("serving", help="latency and throughput of an export")
+    options.add_argument("--export_dir", required=True, help="a version, or all versions")
+    options.add_argument("--model_dir", help="the export's run folder, for the bare network")
+    options.add_argument("--seconds", type=float, default=2.0, help="for each number")
+    options.set_defaults(run=serving)
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

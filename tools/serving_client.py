@@ -1,0 +1,160 @@
+"""Asks a running TensorFlow Serving for encodings, samples, reconstructions and scores.
+
+    python tools/serving_client.py sample --model=fashion --output=samples.png
+    python tools/serving_client.py encode --model=fashion --input=images.npy --output=codes.npz
+    python tools/serving_client.py reconstruct --model=fashion --input=a.png b.png --output=out.png
+    python tools/serving_client.py score --model=fashion --input=images.npy --grpc --port=8500
+
+An example to copy: it imports nothing of vae_lowlevel. REST needs numpy alone; pictures are drawn
+with pillow, and --grpc needs tensorflow-serving-api (pip install 'vae_lowlevel[serving]').
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import math
+import sys
+import urllib.error
+import urllib.request
+
+import numpy as np
+
+DTYPES = {"image": np.float32, "seed": np.int64, "label": np.int32}
+
+
+def ask_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
+    """Posts the column form {"inputs": ...}; returns {output: array}."""
+    columns = {
+        key: [{"b64": base64.b64encode(row).decode()} for row in value]
+        if key.endswith("_bytes")
+        else np.asarray(value).tolist()
+        for key, value in inputs.items()
+    }
+    body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+    url = f"http://{arguments.host}:{arguments.port}/v1/models/{arguments.model}"
+    if arguments.version:
+        url += f"/versions/{arguments.version}"
+    request = urllib.request.Request(f"{url}:predict", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=arguments.timeout) as response:
+            outputs = json.load(response)["outputs"]
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{url}: {error.code}: {json.load(error).get('error')}")
+    except urllib.error.URLError as error:
+        sys.exit(f"{url}: no answer: {error.reason}")
+    # A signature of one output answers with its value alone.
+    outputs = outputs if isinstance(outputs, dict) else {"image": outputs}
+    return {key: np.array(value) for key, value in outputs.items()}
+
+
+def ask_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
+    """Calls PredictionService.Predict; returns {output: array}."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = arguments.model
+    request.model_spec.signature_name = signature
+    if arguments.version:
+        request.model_spec.version.value = arguments.version
+    for key, value in inputs.items():
+        value = value if key.endswith("_bytes") else np.asarray(value, DTYPES[key])
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    # The default is 4 MB, less than a batch of pictures.
+    channel = grpc.insecure_channel(
+        f"{arguments.host}:{arguments.port}",
+        options=[("grpc.max_receive_message_length", 256 * 2**20)],
+    )
+    service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    try:
+        response = service.Predict(request, timeout=arguments.timeout)
+    except grpc.RpcError as error:
+        sys.exit(f"{arguments.host}:{arguments.port}: {error.code().name}: {error.details()}")
+    return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+
+
+def read_input(arguments: argparse.Namespace) -> tuple[str, dict]:
+    """Returns the ending of the signature's name, "_bytes" for pictures, and the inputs."""
+    if not arguments.input:
+        sys.exit(f"{arguments.command} needs --input: an .npy file, or PNG and JPEG files")
+    if arguments.input[0].endswith(".npy"):
+        images = np.load(arguments.input[0], allow_pickle=False)
+        if images.dtype == np.uint8:
+            images = images / np.float32(255.0)
+        # 6 digits are more than a picture has; they keep JSON short.
+        ending, inputs = "", {"image": np.round(images.astype(np.float64), 6)}
+    else:
+        pictures = []
+        for path in arguments.input:
+            with open(path, "rb") as file:
+                pictures.append(file.read())
+        ending, inputs = "_bytes", {"image_bytes": pictures}
+    return ending, inputs | labels(arguments, len(next(iter(inputs.values()))))
+
+
+def labels(arguments: argparse.Namespace, rows: int) -> dict:
+    """Returns the input `label` of a conditional model."""
+    return {} if arguments.label is None else {"label": [arguments.label] * rows}
+
+
+def write(path: str, outputs: dict) -> None:
+    """Writes a .png grid of `image`, or an .npz of all outputs."""
+    if not path.endswith(".png"):
+        np.savez(path, **outputs)
+        return
+    from PIL import Image
+
+    image = np.round(np.clip(outputs["image"], 0.0, 1.0) * 255.0).astype(np.uint8)
+    rows, height, width, channels = image.shape
+    columns = math.ceil(math.sqrt(rows))
+    grid = np.full([columns * math.ceil(rows / columns), height, width, channels], 255, np.uint8)
+    grid[:rows] = image
+    grid = grid.reshape(-1, columns, height, width, channels).swapaxes(1, 2)
+    grid = grid.reshape(-1, columns * width, channels)
+    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(path)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("encode", "sample", "reconstruct", "score"))
+    parser.add_argument("--model", required=True, help="name of the model on the server")
+    parser.add_argument("--version", type=int, help="a version (default: the newest)")
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, help="default: 8501, with --grpc 8500")
+    parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds")
+    parser.add_argument("--input", nargs="+", help="one .npy of images, or PNG and JPEG files")
+    parser.add_argument("--output", help=".npz, or .png for images (default: print)")
+    parser.add_argument("--count", type=int, default=16, help="sample: how many")
+    parser.add_argument("--seed", type=int, default=0, help="sample: seed of the first image")
+    parser.add_argument("--label", type=int, help="class, for a conditional model")
+    arguments = parser.parse_args(argv)
+    arguments.port = arguments.port or (8500 if arguments.grpc else 8501)
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse(argv)
+    if arguments.command == "sample":
+        seeds = list(range(arguments.seed, arguments.seed + arguments.count))
+        ending, inputs = "", {"seed": seeds} | labels(arguments, arguments.count)
+    else:
+        ending, inputs = read_input(arguments)
+    ask = ask_by_grpc if arguments.grpc else ask_by_rest
+    outputs = ask(arguments, arguments.command + ending, inputs)
+    if arguments.output:
+        write(arguments.output, outputs)
+        print(f"wrote {arguments.output}")
+    else:
+        for key, value in outputs.items():
+            print(f"{key}: {np.array2string(value, threshold=64, precision=4)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

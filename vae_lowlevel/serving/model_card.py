@@ -1,0 +1,141 @@
+"""The model card of an export: what it is, how good it is, how it is asked, what it is not for.
+
+References:
+    Mitchell et al., "Model Cards for Model Reporting", 2019.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from vae_lowlevel.config import Config
+from vae_lowlevel.serving.signatures import ServingModel
+
+FILE = "MODEL_CARD.md"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a model card says of the run behind an export.
+
+    Attributes:
+        name: of the export.
+        config: the run's settings.
+        flagfile: the same as a flagfile.
+        metrics: of the test split, name -> number; empty where the run was not measured.
+        checkpoint: name of the exported weights.
+        anomaly_quantile: of the normal images' scores, where the threshold is.
+        anomaly_split: which images these are.
+        precision: of the hidden layers as exported.
+        figures: pictures to show, paths.
+    """
+
+    name: str
+    config: Config
+    flagfile: str
+    metrics: Mapping[str, Any]
+    checkpoint: str
+    anomaly_quantile: float
+    anomaly_split: str
+    precision: str
+    figures: tuple[str, ...]
+
+
+def write_model_card(folder: str, serving_model: ServingModel, facts: RunFacts) -> None:
+    """Writes `MODEL_CARD.md` and copies the pictures it shows.
+
+    Args:
+        folder: of the version.
+        serving_model: what was saved there.
+        facts: of the run.
+    """
+    figures = os.path.join(folder, "figures")
+    for path in facts.figures:
+        os.makedirs(figures, exist_ok=True)
+        shutil.copy(path, figures)
+    sections = (
+        _head(serving_model, facts),
+        _metrics(facts),
+        _pictures(facts),
+        _signatures(serving_model),
+        _limits(serving_model, facts),
+        f"## Recipe\n\n```\n{facts.flagfile.strip()}\n```",
+    )
+    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as file:
+        file.write("\n\n".join(section for section in sections if section) + "\n")
+
+
+def _head(serving_model: ServingModel, facts: RunFacts) -> str:
+    config = facts.config
+    height, width, channels = serving_model.model.image_shape
+    parameters = sum(variable.shape.num_elements() for variable in serving_model.model.variables)
+    return f"""# {facts.name}
+
+A {type(serving_model.model).__name__} of images of {height} x {width} x {channels}, trained on \
+`{config.data.dataset}` with vae_lowlevel.
+
+| | |
+|---|---|
+| network | {config.model.network} |
+| latent dimensions | {serving_model.model.latent_dim} |
+| likelihood | {config.model.likelihood} |
+| numbers learned | {parameters:,} |
+| hidden layers | {facts.precision}; inputs, outputs and distributions are float32 |
+| weights | `{facts.checkpoint}` |"""
+
+
+def _metrics(facts: RunFacts) -> str:
+    rows = [
+        f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |"
+        for name, value in facts.metrics.items()
+        if isinstance(value, (int, float))
+    ]
+    if not rows:
+        return ""
+    heading = (
+        "## Test split\n\nNats an image, unless the name says otherwise.\n\n| | |\n|---|---|\n"
+    )
+    return heading + "\n".join(rows)
+
+
+def _pictures(facts: RunFacts) -> str:
+    names = [os.path.basename(path) for path in facts.figures]
+    return "\n\n".join(f"![{name.removesuffix('.png')}](figures/{name})" for name in names)
+
+
+def _signatures(serving_model: ServingModel) -> str:
+    lines = ["## Signatures", "", "B, the number of rows, is free; 0 is allowed.", ""]
+    lines += ["| signature | inputs | outputs |", "|---|---|---|"]
+    for name, function in serving_model.signatures.items():
+        outputs = function.get_concrete_function().structured_outputs
+        cells = (
+            ", ".join(_describe(spec.name, spec) for spec in function.input_signature),
+            ", ".join(_describe(key, spec) for key, spec in sorted(outputs.items())),
+        )
+        lines.append(f"| `{name}` | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _describe(name: str, spec: Any) -> str:
+    sizes = ", ".join(["B", *map(str, spec.shape[1:])])
+    return f"`{name}` {spec.dtype.name} [{sizes}]"
+
+
+def _limits(serving_model: ServingModel, facts: RunFacts) -> str:
+    height, width, channels = serving_model.model.image_shape
+    threshold = float(serving_model.anomaly_threshold.numpy())
+    return f"""## Limits
+
+- Images are {height} x {width} x {channels}, float32 in [0, 1]; others are refused by name.
+- It knows what `{facts.config.data.dataset}` shows. Other images are encoded and reconstructed
+  as if they were such images.
+- `is_anomaly` is `anomaly_score` > {threshold:.6g}, which {1.0 - facts.anomaly_quantile:.2%} of the
+  {facts.anomaly_split} images exceed. An unusual image can score low; simple ones often do. Try it
+  on anomalies of your own before you rely on it.
+- Where the KL has a closed form, `score` takes `distortion` at the posterior mean, so its `elbo` is
+  a little above that of the test metrics, which draw from the posterior.
+- Samples and reconstructions are means of p(x|z): smoother than the images themselves."""
