@@ -87,6 +87,24 @@ def test_run_folder_is_named_after_the_data_set_unless_given():
             "entries, got 0 () and 2 (2, 2)",
         ),
         (
+            {"conditional": True, "model": "sparse_autoencoder"},
+            "--conditional is for --model=vae, got --model=sparse_autoencoder",
+        ),
+        (
+            {"capacity": 3.0, "free_bits": 0.5},
+            "--capacity=3.0 and --free_bits=0.5: both set what the KL may cost; give one of the "
+            "two",
+        ),
+        (
+            {"model": "sparse_autoencoder", "free_bits": 0.5},
+            "--free_bits and --capacity are about the KL, which --model=sparse_autoencoder has "
+            "not; leave them out, or use --model=vae",
+        ),
+        (
+            {"corruption": "mask", "corruption_strength": 1.5},
+            "--corruption_strength of mask is a part of the pixels and must be at most 1, got 1.5",
+        ),
+        (
             {"decoder_filters": (), "decoder_strides": ()},
             "--decoder_filters needs at least one number for network conv",
         ),

@@ -21,21 +21,33 @@ CASES = [
     ("resnet", "bernoulli", "bfloat16", "gelu", (8, 8, 3)),
     ("resnet", "gaussian", "float32", "silu", (9, 6, 3)),
     ("resnet", "gaussian", "bfloat16", "tanh", (8, 5, 1)),
+    ("resnet", "bernoulli", "float16", "relu", (8, 5, 1)),
+    ("resnet", "gaussian", "float16", "silu", (8, 8, 3)),
     ("conv", "bernoulli", "float32", "relu", (7, 10, 1)),
     ("conv", "bernoulli", "bfloat16", "gelu", (9, 6, 3)),
     ("conv", "gaussian", "float32", "silu", (9, 6, 3)),
     ("conv", "gaussian", "bfloat16", "relu", (8, 8, 1)),
+    ("conv", "bernoulli", "float16", "elu", (8, 8, 1)),
+    ("conv", "gaussian", "float16", "gelu", (7, 10, 1)),
     ("mlp", "bernoulli", "float32", "elu", (5, 3, 3)),
     ("mlp", "bernoulli", "bfloat16", "tanh", (5, 3, 1)),
     ("mlp", "gaussian", "float32", "relu", (5, 3, 1)),
     ("mlp", "gaussian", "bfloat16", "silu", (5, 3, 3)),
+    ("mlp", "bernoulli", "float16", "relu", (5, 3, 3)),
+    ("mlp", "gaussian", "float16", "tanh", (5, 3, 1)),
 ]
 FIELDS = ("network", "likelihood", "precision", "activation")
-# Choices of one network alone: a case of each, (network, field, choice, image shape).
+SPARSE = {"model": "sparse_autoencoder"}
+# Choices of one network or model alone: a case of each, (network, settings, image shape).
 VARIATIONS = [
-    ("mlp", "dense_layer", "plain", (5, 3, 1)),
-    ("mlp", "dense_layer", "gated", (5, 3, 1)),
-    *(("resnet", "normalization", norm, (6, 5, 3)) for norm in ("group", "layer", "none")),
+    ("mlp", {"dense_layer": "plain"}, (5, 3, 1)),
+    ("mlp", {"dense_layer": "gated"}, (5, 3, 1)),
+    *(("resnet", {"normalization": norm}, (6, 5, 3)) for norm in ("group", "layer", "none")),
+    *((network, {"conditional": True}, (6, 5, 3)) for network in ("conv", "mlp", "resnet")),
+    ("conv", {**SPARSE, "latent_activation": "sigmoid", "precision": "bfloat16"}, (7, 10, 1)),
+    ("mlp", {**SPARSE, "latent_activation": "tanh", "likelihood": "gaussian"}, (5, 3, 3)),
+    ("mlp", {**SPARSE, "latent_activation": "relu"}, (5, 3, 1)),
+    ("resnet", {**SPARSE, "latent_activation": "softplus"}, (6, 5, 3)),
 ]
 # Every pair of posterior, prior and likelihood that go together; each kind of scale.
 DISTRIBUTIONS = [
@@ -66,7 +78,7 @@ DISTRIBUTION_FIELDS = (
     "likelihood_scale_kind",
 )
 EXCLUSIVE = ("iaf", "vamp")
-B, D = 3, 2
+B, D, K = 3, 2, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +87,11 @@ class Case:
     image_shape: tuple[int, int, int]
 
     def build(self, seed=0):
-        return assembly.build_model(self.config, self.image_shape, seed)
+        return assembly.build_model(self.config, self.image_shape, seed, num_classes=K)
+
+    def given(self, model, batch=B):
+        """The model for labels that differ."""
+        return model.given(tf.range(batch) % K)
 
     def images(self, batch=B):
         pixels = np.random.default_rng(0).uniform(size=[batch, *self.image_shape])
@@ -88,6 +104,7 @@ class Case:
             return 1e-4
         # A residual network rounds some five times as often, and normalises what is left: its
         # gradients in bfloat16 are themselves up to 0.2 from those in float32 on these sizes.
+        # float16 has three bits more, and the same tolerances.
         return 2e-1 if self.config.network == "resnet" else 5e-2
 
 
@@ -117,9 +134,9 @@ def all_cases():
     for *values, image_shape in CASES:
         name = "-".join([*values, "x".join(map(str, image_shape))])
         yield pytest.param(describe(dict(zip(FIELDS, values, strict=True)), image_shape), id=name)
-    for network, field, choice, image_shape in VARIATIONS:
-        case = describe({"network": network, field: choice}, image_shape)
-        yield pytest.param(case, id=f"{network}-{field}-{choice}")
+    for network, settings, image_shape in VARIATIONS:
+        case = describe({"network": network, **settings}, image_shape)
+        yield pytest.param(case, id="-".join([network, *map(str, settings.values())]))
     for values in DISTRIBUTIONS:
         # relu leaves units of such small networks without a gradient.
         values_by_field = dict(zip(DISTRIBUTION_FIELDS, values, strict=True))
@@ -137,8 +154,10 @@ def test_list_leaves_no_choice_of_the_settings_out():
     for fields, cases in ((FIELDS, CASES), (DISTRIBUTION_FIELDS, DISTRIBUTIONS)):
         for index, field in enumerate(fields):
             listed.setdefault(field, set()).update(case[index] for case in cases)
-    for _, field, choice, _ in VARIATIONS:
-        listed.setdefault(field, set()).add(choice)
+    defaults = ModelConfig()
+    for _, settings, _ in VARIATIONS:
+        for field in settings.keys() - {"conditional"}:
+            listed.setdefault(field, {getattr(defaults, field)}).add(settings[field])
     choices = {
         field.name: set(field.metadata["choices"])
         for field in dataclasses.fields(ModelConfig)
@@ -181,10 +200,12 @@ def assert_close(found, expected, tolerance):
 
 def test_eager_traced_and_compiled_steps_agree(case):
     model = case.build()
-    objective = assembly.build_objective(ObjectiveConfig(kl_weight=2.0), steps_per_epoch=1)
+    objective = assembly.build_objective(
+        ObjectiveConfig(kl_weight=2.0), steps_per_epoch=1, model=case.config.model
+    )
 
     def compute(image, epsilon):
-        batch = Batch(image, tf.zeros([B], tf.int32))
+        batch = Batch(image, tf.range(B) % K)
         noise = GivenNoise(epsilon)
         with tf.GradientTape() as tape:
             terms = objective(model, batch, noise, 0, lambda values: tf.reduce_mean(values, 0))
@@ -207,23 +228,34 @@ def test_any_batch_size_runs_in_one_trace_with_known_shapes(case):
     model = case.build()
     image_spec = tf.TensorSpec([None, *case.image_shape], tf.float32)
     seed_spec = tf.TensorSpec([2], tf.int32)
-    traced = tf.function(model, input_signature=[image_spec, seed_spec])
+
+    def run(image, seed):
+        given = model.given(tf.range(tf.shape(image)[0]) % K)
+        if case.config.model == "vae":
+            return given(image, seed)
+        return {"reconstruction": given.reconstruct(image), **given.describe(image)}
+
+    traced = tf.function(run, input_signature=[image_spec, seed_spec])
     shapes = traced.get_concrete_function().structured_outputs
     image_shape = [None, *case.image_shape]
     assert shapes["reconstruction"].shape.as_list() == image_shape
-    for name in ("z_mean", "z_log_var", "z"):
+    latents = ("z_mean", "z_log_var", "z") if case.config.model == "vae" else ("code",)
+    for name in latents:
         if (name, case.config.posterior) != ("z_log_var", "full"):
             assert shapes[name].shape.as_list() == [None, D]
     for batch in (1, B):
         output = traced(case.images(batch), make_seed(0))
         assert output["reconstruction"].shape == [batch, *case.image_shape]
-        assert_close(output, model(case.images(batch), make_seed(0)), case.tolerance)
+        assert_close(output, run(case.images(batch), make_seed(0)), case.tolerance)
     assert traced.experimental_get_tracing_count() == 1
 
 
 def test_outputs_are_float32_images_in_range(case):
     model = case.build()
-    for image in (model.reconstruct(case.images()), model.sample(2, make_seed(0))):
+    images = [case.given(model).reconstruct(case.images())]
+    if case.config.model == "vae":
+        images.append(model.sample(2, make_seed(0)))
+    for image in images:
         assert image.dtype == tf.float32
         assert image.shape[1:] == case.image_shape
         assert np.all((image.numpy() >= 0) & (image.numpy() <= 1))
@@ -231,8 +263,8 @@ def test_outputs_are_float32_images_in_range(case):
 
 def test_rows_of_a_batch_are_computed_apart(case):
     model = case.build()
-    together = model.reconstruct(case.images())
-    alone = model.reconstruct(case.images()[1:2])
+    together = case.given(model).reconstruct(case.images())
+    alone = model.given(tf.constant([1])).reconstruct(case.images()[1:2])
     assert_close(alone, together[1:2], case.tolerance)
 
 

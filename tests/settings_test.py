@@ -149,12 +149,22 @@ def test_words_that_are_no_flags_are_refused(argv):
     assert "--name=value" in str(caught.value)
 
 
-# --epochs and --train_steps exclude each other.
-@pytest.mark.parametrize("unset", ["epochs", "train_steps"])
+# Settings that exclude each other take turns.
+@pytest.mark.parametrize(
+    "unset",
+    [
+        # Black and white pixels are for the default likelihood alone.
+        {"epochs", "model", "capacity", "likelihood"},
+        {"train_steps", "model", "free_bits", "binarize"},
+        {
+            *("train_steps", "conditional", "capacity", "free_bits", "binarize"),
+            *("posterior", "prior"),
+        },
+    ],
+    ids=str,
+)
 def test_flagfile_gives_back_every_value(tmp_path, unset):
-    # Black and white pixels are for the default likelihood alone.
-    at_default = {unset, "likelihood" if unset == "epochs" else "binarize"}
-    values = {field.name: another_value(field) for field in FIELDS if field.name not in at_default}
+    values = {field.name: another_value(field) for field in FIELDS if field.name not in unset}
     values["network"] = "resnet"  # whose sizes other networks refuse
     assert all(value != Config().to_flat()[name] for name, value in values.items())
     config = Config.from_flat(values)

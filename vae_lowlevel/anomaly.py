@@ -56,9 +56,11 @@ def measure_normal_scores(
     from vae_lowlevel.serving.signatures import ServingModel
 
     split = "validation" if len(dataset.validation) else "train"
-    image = getattr(dataset, split).image[: None if split == "validation" else MOST_TRAINING_IMAGES]
+    examples = getattr(dataset, split)[: None if split == "validation" else MOST_TRAINING_IMAGES]
     inference = Inference(ServingModel(model), model.image_shape, model.latent_dim)
-    scores = NormalScores(inference.score(image).anomaly_score, split, os.path.basename(weights))
+    label = examples.label if inference.is_conditional else None
+    score = inference.score(examples.image, label).anomaly_score
+    scores = NormalScores(score, split, os.path.basename(weights))
     beside = os.path.join(model_dir, f"{FILE}.partial")
     with open(beside, "wb") as file:
         np.savez(file, **scores._asdict())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
 from vae_lowlevel.distributions import likelihoods, posteriors, priors, scales
+from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import ACTIVATIONS
+from vae_lowlevel.models.conditional_vae import ConditionalVAE
+from vae_lowlevel.models.sparse_autoencoder import SparseAutoencoder, SparseCode
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.networks.conv import conv_decoder, conv_encoder
 from vae_lowlevel.networks.coupling import coupling_network
@@ -19,36 +22,53 @@ from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
 from vae_lowlevel.networks.resnet import resnet_decoder, resnet_encoder
 from vae_lowlevel.objectives import kl_schedules
 from vae_lowlevel.objectives.bits_per_dim import WithBitsPerDim
+from vae_lowlevel.objectives.corruption import build_corruption
+from vae_lowlevel.objectives.denoising import Denoising
 from vae_lowlevel.objectives.dynamic_binarization import DynamicBinarization
 from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.objectives.sparsity import Sparsity
 from vae_lowlevel.optimizers import schedules
 from vae_lowlevel.optimizers.adam import Adam
+from vae_lowlevel.optimizers.averaging import AveragedModel
+from vae_lowlevel.optimizers.loss_scale import LossScale
 from vae_lowlevel.randomness import fold, make_seed
 
+Model = VAE | ConditionalVAE | SparseAutoencoder
 
-def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: int) -> VAE:
+
+def build_model(
+    config: ModelConfig, image_shape: tuple[int, int, int], seed: int, num_classes: int = 0
+) -> Model:
     """Builds the model with all its variables.
 
     Args:
         config: the model's settings.
         image_shape: (H, W, C).
         seed: of the initial weights.
+        num_classes: of the data; 0 where they have no labels.
+
+    Raises:
+        ConfigError: the model is conditional, and the data have no labels.
     """
     height, width, channels = image_shape
+    if config.conditional and not num_classes:
+        raise ConfigError("--conditional needs labels, but the data have no classes")
+    # Numbers a label adds to every pixel and to z.
+    label_size = num_classes if config.conditional else 0
     init_seed = fold(make_seed(seed), "initial weights")
     posterior = _build_posterior(config, fold(init_seed, "posterior"))
     likelihood = _build_likelihood(config)
     shared = {"activation": ACTIVATIONS[config.activation], "dtype": tf.as_dtype(config.precision)}
     encoder = {
         **shared,
-        "image_shape": image_shape,
+        "image_shape": (height, width, channels + label_size),
         "out_features": posterior.parameter_size,
         "seed": fold(init_seed, "encoder"),
     }
     decoder = {
         **shared,
         "image_shape": (height, width, channels * likelihood.parameters_per_value),
-        "in_features": config.latent_dim,
+        "in_features": config.latent_dim + label_size,
         "seed": fold(init_seed, "decoder"),
     }
     if config.network == "mlp":
@@ -81,7 +101,16 @@ def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: in
             ),
         )
     encoder, decoder_network = networks
-    return VAE(
+    if config.model == "sparse_autoencoder":
+        return SparseAutoencoder(
+            image_shape=image_shape,
+            latent_dim=config.latent_dim,
+            encoder=encoder,
+            code=posterior,
+            decoder=decoder_network,
+            likelihood=likelihood,
+        )
+    vae = VAE(
         image_shape=image_shape,
         latent_dim=config.latent_dim,
         encoder=encoder,
@@ -95,15 +124,20 @@ def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: in
         decoder=decoder_network,
         likelihood=likelihood,
     )
+    return ConditionalVAE(vae, num_classes) if config.conditional else vae
 
 
-def build_float32_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
+def build_float32_model(
+    config: Config, image_shape: tuple[int, int, int], num_classes: int = 0
+) -> Model:
     """Builds the model that is evaluated and exported: float32 throughout."""
     model_config = dataclasses.replace(config.model, precision="float32")
-    return build_model(model_config, image_shape, config.training.seed)
+    return build_model(model_config, image_shape, config.training.seed, num_classes)
 
 
 def _build_posterior(config: ModelConfig, seed: tf.Tensor) -> tf.Module:
+    if config.model == "sparse_autoencoder":
+        return SparseCode(config.latent_dim, config.latent_activation)
     if config.posterior == "full":
         return posteriors.FullPosterior(config.latent_dim)
     if config.posterior == "iaf":
@@ -164,8 +198,16 @@ def _build_likelihood(config: ModelConfig) -> tf.Module:
     return likelihoods.DiscretizedLogisticLikelihood(scale)
 
 
-def build_objective(config: ObjectiveConfig, steps_per_epoch: int) -> Elbo:
-    """Builds the objective; schedules given in epochs become steps."""
+def build_objective(
+    config: ObjectiveConfig, steps_per_epoch: int, model: str = "vae"
+) -> Elbo | Sparsity:
+    """Builds the objective of a kind of model; schedules given in epochs become steps."""
+    if model == "sparse_autoencoder":
+        return Sparsity(
+            target=config.sparsity_target,
+            weight=config.sparsity_weight,
+            pixel_reduction=config.pixel_reduction,
+        )
     if config.kl_schedule == "linear":
         weight = kl_schedules.linear(config.kl_weight, config.kl_warmup_epochs * steps_per_epoch)
     elif config.kl_schedule == "cyclical":
@@ -174,35 +216,63 @@ def build_objective(config: ObjectiveConfig, steps_per_epoch: int) -> Elbo:
         )
     else:
         weight = kl_schedules.constant(config.kl_weight)
+    capacity = None
+    if config.capacity is not None:
+        capacity = kl_schedules.linear(config.capacity, config.capacity_epochs * steps_per_epoch)
+    return _build_elbo(config, weight, capacity)
+
+
+def _build_elbo(
+    config: ObjectiveConfig,
+    kl_weight: kl_schedules.Schedule,
+    capacity: kl_schedules.Schedule | None,
+) -> Elbo:
     return Elbo(
-        kl_weight=weight,
+        kl_weight=kl_weight,
         pixel_reduction=config.pixel_reduction,
         free_bits=config.free_bits,
         kl_estimator=config.kl_estimator,
+        capacity=capacity,
     )
 
 
-def build_final_objective(config: ObjectiveConfig) -> Elbo:
-    """Builds the objective with the full KL weight, for the test at the end."""
-    return build_objective(dataclasses.replace(config, kl_schedule="constant"), steps_per_epoch=1)
+def build_final_objective(config: ObjectiveConfig, model: str = "vae") -> Elbo | Sparsity:
+    """Builds the objective with the full KL weight and capacity, for the test at the end."""
+    if model == "sparse_autoencoder":
+        return build_objective(config, steps_per_epoch=1, model=model)
+    capacity = None if config.capacity is None else kl_schedules.constant(config.capacity)
+    return _build_elbo(config, kl_schedules.constant(config.kl_weight), capacity)
+
+
+def build_training_objective(config: Config, objective: Elbo | Sparsity) -> Callable[..., Any]:
+    """Builds what training minimises: the objective, of corrupted images where that is asked.
+
+    What is corrupted is the target, so dynamically binarised images first get their black and
+    white pixels.
+    """
+    settings = config.objective
+    corruption = build_corruption(settings.corruption, settings.corruption_strength)
+    if corruption is not None:
+        objective = Denoising(objective, corruption)
+    return fit_to_pixels(config, objective)
 
 
 def fit_to_pixels(config: Config, objective: Callable[..., Any]) -> Callable[..., Any]:
     """Adds to an objective what the kind of its pixels asks for.
 
-    Bits per dimension for a likelihood of grey levels; a new draw of black and white pixels at
-    every step for `--binarize=dynamic`.
+    Bits per dimension for a VAE with a likelihood of grey levels; a new draw of black and white
+    pixels at every step for `--binarize=dynamic`.
     """
-    if config.model.likelihood == "discretized_logistic":
+    if config.model.likelihood == "discretized_logistic" and config.model.model == "vae":
         objective = WithBitsPerDim(objective)
     if config.data.binarize == "dynamic":
         objective = DynamicBinarization(objective)
     return objective
 
 
-def describe_kl(objective: Elbo, model: VAE) -> str:
+def describe_kl(objective: Elbo, model: VAE | ConditionalVAE) -> str:
     """Returns one line on how the KL is computed, for the log."""
-    if objective.is_analytic(model):
+    if objective.is_analytic(model.given(tf.constant([0]))):
         return "KL from its closed form"
     return "KL from one draw of z an image (Monte Carlo): no closed form is used"
 
@@ -226,11 +296,34 @@ def build_learning_rate(
     return schedules.with_warmup(schedule, config.learning_rate_warmup_steps)
 
 
-def build_optimizer(config: OptimizerConfig, model: VAE) -> Adam:
-    """Builds the optimiser with the moments of the model's variables."""
+def build_optimizer(
+    config: OptimizerConfig, model: Model, trained: Sequence[tf.Variable] | None = None
+) -> Adam:
+    """Builds the optimiser with the moments of what is trained; None for all of the model."""
     return Adam(
-        model.trainable_variables,
+        model.trainable_variables if trained is None else trained,
         beta1=config.adam_beta1,
         beta2=config.adam_beta2,
         epsilon=config.adam_epsilon,
     )
+
+
+def build_averaged_model(
+    config: Config, model: Model, image_shape: tuple[int, int, int], num_classes: int = 0
+) -> AveragedModel | None:
+    """Builds the moving averages of a model, at its present weights; None where none are asked."""
+    if config.optimizer.ema_decay is None:
+        return None
+    averaged = AveragedModel(
+        build_model(config.model, image_shape, config.training.seed, num_classes),
+        config.optimizer.ema_decay,
+    )
+    averaged.start(model)
+    return averaged
+
+
+def build_loss_scale(config: Config) -> LossScale | None:
+    """Builds the dynamic loss scale of float16; None for other formats."""
+    if config.model.precision != "float16":
+        return None
+    return LossScale(config.optimizer.loss_scale_growth_steps)

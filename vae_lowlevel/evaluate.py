@@ -9,6 +9,8 @@ import dataclasses
 import sys
 
 from vae_lowlevel import settings, startup
+from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
+from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
 
@@ -18,26 +20,44 @@ class EvaluateOptions:
     """Evaluation."""
 
     model_dir: str | None = option(None, "Run folder to evaluate.")
+    corruption: str = option(
+        "none",
+        "Corrupts the test images that the encoder sees; what comes out is measured against the "
+        "clean ones, and kept beside their metrics as test_corrupted.",
+        choices=CORRUPTIONS,
+    )
+    corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
+    device: str = option("auto", "What to use, whatever training had.", choices=DEVICES)
+    device_index: int = option(0, "gpu: which one.", at_least=0)
     data_dir: str | None = option(None, "Folder with the data files, if not where training had it.")
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
 
     def __post_init__(self) -> None:
         check(self)
+        check_corruption(self.corruption, self.corruption_strength)
         if not self.model_dir:
             raise ConfigError("--model_dir is needed: the run folder to evaluate")
 
 
 def run(options: EvaluateOptions) -> None:
     """Prints the test metrics, draws the figures again and updates the run's `metrics.json`."""
-    config = settings.read_run(options.model_dir)
+    config = settings.read_run(options.model_dir).replace(
+        device=options.device, device_index=options.device_index
+    )
     if options.data_dir:
         config = config.replace(data_dir=options.data_dir)
 
     from vae_lowlevel import workflow
     from vae_lowlevel.training.run_folder import RunFolder
 
-    metrics = workflow.evaluate_run(config, RunFolder(options.model_dir))
-    print(f"test split, best weights of {options.model_dir}:\n{workflow.format_metrics(metrics)}")
+    metrics = workflow.evaluate_run(
+        config,
+        RunFolder(options.model_dir),
+        options.corruption,
+        options.corruption_strength,
+    )
+    split = "test split" if options.corruption == "none" else f"test split, {options.corruption}"
+    print(f"{split}, best weights of {options.model_dir}:\n{workflow.format_metrics(metrics)}")
 
 
 if __name__ == "__main__":

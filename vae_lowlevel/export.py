@@ -20,7 +20,7 @@ from vae_lowlevel import settings, startup
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.options import check, option
 
-FIGURES = ("reconstructions.png", "samples.png")
+FIGURES = ("reconstructions.png", "samples.png", "units.png")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 python -m vae_lowlevel.inference COMMAND --model_dir=runs/fashion --output=FILE [--input=FILE]
 
-encode        the posteriors of images: z_mean and z_log_var, or what their kind has
-reconstruct   images decoded from their posterior means; in a .png beneath the images
-sample        images of draws from the prior
+encode        the posteriors of images: z_mean and z_log_var, or what their kind has; or codes
+reconstruct   images decoded from their posterior means or codes; in a .png beneath the images
+sample        images of draws from the prior; of a conditional model, of the class --label
 interpolate   each image turned into the next, over the line between their posterior means
 
 An .npz output holds arrays named as in the signatures of an export, a .png output a grid of images.
@@ -48,6 +48,12 @@ class InferenceOptions:
     )
     count: int = option(16, "How many samples; how many test images without --input.", at_least=1)
     seed: int = option(0, "sample: seed of the draws.", at_least=0, below=2**31)
+    label: int | None = option(
+        None,
+        "Class of all images, for a conditional model; -1 for unknown. Default: the labels of the "
+        "test images.",
+        at_least=-1,
+    )
     steps: int = option(8, "interpolate: images in a row, both ends included.", at_least=2)
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
 
@@ -75,12 +81,15 @@ class InferenceOptions:
 def run(options: InferenceOptions) -> None:
     """Runs one command and writes its output."""
     model = load(options.model_dir)
+    _check_model(options, model)
     if options.command == "sample":
         images = None
-        arrays = {"image": model.sample(options.count, options.seed)}
+        arrays = {"image": model.sample(options.count, options.seed, options.label)}
     else:
-        images = _read_input(options, model.image_shape)
-        arrays = _transform(options, model, images)
+        images, labels = _read_input(options, model.image_shape)
+        if not model.is_conditional or options.label is not None:
+            labels = options.label
+        arrays = _transform(options, model, images, labels)
     if options.output.endswith(".npz"):
         np.savez(options.output, **arrays)
     else:
@@ -90,8 +99,28 @@ def run(options: InferenceOptions) -> None:
     print(f"wrote {options.output}")
 
 
-def _read_input(options: InferenceOptions, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Returns the images to work on, float32 [N, H, W, C] in [0, 1]."""
+def _check_model(options: InferenceOptions, model: Inference) -> None:
+    """Refuses what the model cannot do, and a label that is missing or too many."""
+    if options.command == "sample" and not model.can_sample:
+        from vae_lowlevel.serving.arrays import NO_SAMPLES
+
+        raise ConfigError(f"sample: {NO_SAMPLES}")
+    if options.label is not None and not model.is_conditional:
+        raise ConfigError(f"--label={options.label}: the model is not conditional, leave it out")
+    needs_label = options.command == "sample" or options.input
+    if model.is_conditional and needs_label and options.label is None:
+        raise ConfigError("--label is needed: the model is conditional (-1 for an unknown class)")
+    if options.label is not None:
+        try:
+            model.decode(np.zeros([1, model.latent_dim], np.float32), options.label)
+        except ValueError as error:
+            raise ConfigError(f"--label={options.label}: {error}") from None
+
+
+def _read_input(
+    options: InferenceOptions, image_shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns images, float32 [N, H, W, C] in [0, 1], and their labels if they are known."""
     if options.input:
         from vae_lowlevel.data.image_files import read_images
         from vae_lowlevel.serving.arrays import unit_images
@@ -102,7 +131,7 @@ def _read_input(options: InferenceOptions, image_shape: tuple[int, int, int]) ->
             raise DataError(f"--input={options.input}: {error}") from None
         if not len(images):
             raise DataError(f"--input={options.input}: expected at least one image, found none")
-        return images
+        return images, None
     if not os.path.isfile(os.path.join(options.model_dir, "flags.cfg")):
         raise ConfigError(
             f"--input is needed: {options.model_dir} is an export, which knows of no test images"
@@ -110,19 +139,24 @@ def _read_input(options: InferenceOptions, image_shape: tuple[int, int, int]) ->
     from vae_lowlevel.data import sources
 
     dataset = sources.load(settings.read_run(options.model_dir).data)
-    return dataset.test.image[: options.count].astype(np.float32) / np.float32(255.0)
+    examples = dataset.test[: options.count]
+    return examples.image.astype(np.float32) / np.float32(255.0), examples.label
 
 
 def _transform(
-    options: InferenceOptions, model: Inference, images: np.ndarray
+    options: InferenceOptions,
+    model: Inference,
+    images: np.ndarray,
+    label: np.ndarray | int | None,
 ) -> dict[str, np.ndarray]:
     if options.command == "encode":
-        return model.encode(images).to_dict()
+        return model.encode(images, label).to_dict()
     if options.command == "reconstruct":
-        return {"image": model.reconstruct(images)}
+        return {"image": model.reconstruct(images, label)}
     if len(images) < 2:
         raise DataError("interpolate goes from each image to the next: expected 2 or more, got 1")
-    return {"image": model.interpolate(images[:-1], images[1:], options.steps)}
+    label = label[:-1] if np.ndim(label) else label  # a pair is of the class of its first image
+    return {"image": model.interpolate(images[:-1], images[1:], options.steps, label)}
 
 
 def _draw(options: InferenceOptions, images: np.ndarray | None, results: np.ndarray) -> np.ndarray:

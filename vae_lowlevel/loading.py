@@ -57,26 +57,50 @@ def load_model(model_dir: str, precision: str = "float32") -> VAE:
 def load_model_and_weights(model_dir: str, precision: str = "float32") -> tuple[VAE, str]:
     """Returns what `load_model` returns, and the path of the checkpoint of its weights."""
     config = settings.read_run(model_dir)
-    image_shape = _read_image_shape(model_dir)
+    image_shape, num_classes = read_data_description(model_dir)
 
     from vae_lowlevel import assembly
     from vae_lowlevel.training.checkpoint import restore_best
 
     model_config = dataclasses.replace(config.model, precision=precision)
-    model = assembly.build_model(model_config, image_shape, config.training.seed)
+    model = assembly.build_model(model_config, image_shape, config.training.seed, num_classes)
     return model, restore_best(model_dir, model)
 
 
-def _read_image_shape(model_dir: str) -> tuple[int, int, int]:
+def find_weights(path: str) -> str:
+    """Returns the checkpoint of the best weights of a run, or of an export.
+
+    Raises:
+        RunError: there is neither.
+    """
+    if os.path.isfile(os.path.join(path, "flags.cfg")):
+        from vae_lowlevel.training.checkpoint import find_best
+
+        return find_best(path)
+    export = newest_export(path)
+    if export is None:
+        raise RunError(f"{path}: expected a run folder or an export; found neither")
+    return os.path.join(export, "variables", "variables")
+
+
+def read_data_description(model_dir: str) -> tuple[tuple[int, int, int], int]:
+    """Returns (H, W, C) and the number of classes of the data a run was trained on.
+
+    Raises:
+        RunError: the run folder does not say.
+    """
     path = os.path.join(model_dir, "data.json")
     try:
         with open(path, encoding="utf-8") as file:
-            height, width, channels = json.load(file)["image_shape"]
+            description = json.load(file)
+        height, width, channels = description["image_shape"]
+        num_classes = len(description["class_names"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{path}: expected a run's image_shape [H, W, C], found {error!r}; training writes it"
+            f"{path}: expected a run's image_shape [H, W, C] and class_names, found {error!r}; "
+            "training writes it"
         ) from error
-    return height, width, channels
+    return (height, width, channels), num_classes
 
 
 def _load_run(model_dir: str) -> Inference:
@@ -97,12 +121,16 @@ def _load_export(folder: str) -> Inference:
         loaded = tf.saved_model.load(folder)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise RunError(f"{folder}: not a readable export: {error}") from error
-    missing = {"encode", "decode", "sample", "reconstruct"}.difference(loaded.signatures)
+    encode = loaded.signatures.get("encode")
+    is_sparse = encode is not None and "code" in encode.structured_outputs
+    wanted = {"encode", "decode", "reconstruct"} | (set() if is_sparse else {"sample"})
+    missing = wanted.difference(loaded.signatures)
     if missing:
         raise RunError(
             f"{folder}: a SavedModel of another kind: it lacks the signatures "
             f"{', '.join(sorted(missing))}"
         )
-    _, inputs = loaded.signatures["encode"].structured_input_signature
-    latent_dim = loaded.signatures["encode"].structured_outputs["z_mean"].shape[-1]
-    return Inference(loaded, tuple(inputs["image"].shape[1:]), latent_dim)
+    _, inputs = encode.structured_input_signature
+    _, latents = loaded.signatures["decode"].structured_input_signature
+    image_shape, latent_dim = tuple(inputs["image"].shape[1:]), latents["z"].shape[-1]
+    return Inference(loaded, image_shape, latent_dim)

@@ -15,10 +15,17 @@ class Batch(NamedTuple):
     Attributes:
         image: float32 [B, H, W, C] in [0, 1].
         label: int32 [B], the class; -1 where the data have none.
+        corrupted: what the encoder sees in place of `image`, as `image`; None for `image` itself.
     """
 
     image: tf.Tensor
     label: tf.Tensor
+    corrupted: tf.Tensor | None = None
+
+    @property
+    def encoder_input(self) -> tf.Tensor:
+        """What the encoder sees, float32 [B, H, W, C] in [0, 1]."""
+        return self.image if self.corrupted is None else self.corrupted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +72,8 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""
         return tuple(self.train.image.shape[1:])
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the labels tell apart; 0 where the data have none."""
+        return len(self.class_names)

@@ -21,16 +21,23 @@ from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.evaluation.figures import image_grid
 from vae_lowlevel.evaluation.final_metrics import measure_test_split
 from vae_lowlevel.evaluation.latents import active_units
-from vae_lowlevel.evaluation.run_figures import draw_run_figures
+from vae_lowlevel.evaluation.run_figures import draw_denoising, draw_run_figures
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.export import export_run
-from vae_lowlevel.loading import load_model_and_weights
+from vae_lowlevel.loading import find_weights, load_model_and_weights
 from vae_lowlevel.models.table import layer_table
+from vae_lowlevel.objectives.corruption import Corruption, build_corruption
+from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
 from vae_lowlevel.training.distribution import build_strategy
+from vae_lowlevel.training.initial_weights import (
+    choose_trained,
+    describe_frozen,
+    restore_matching,
+)
 from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.progress import Progress
@@ -38,7 +45,7 @@ from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.run_folder import RunFolder
 from vae_lowlevel.training.runtime import configure_runtime, device_type
 from vae_lowlevel.training.state import TrainState
-from vae_lowlevel.training.step import STEP_SCALARS, make_train_block
+from vae_lowlevel.training.step import make_train_block, step_columns
 from vae_lowlevel.training.summaries import Summaries
 from vae_lowlevel.types import Dataset
 
@@ -57,6 +64,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
         DataError: the data are missing or damaged.
         RunError: gradients stayed non-finite, or a checkpoint cannot be restored.
+        ConfigError: the device is not there, or `freeze`, `init_from` or `conditional` do not fit.
     """
     configure_runtime(config.training)
     dataset = load(config.data)
@@ -65,17 +73,18 @@ def train_run(config: Config, folder: RunFolder) -> None:
     total_steps = (
         training.train_steps or (training.epochs or DEFAULT_EPOCHS) * order.steps_per_epoch
     )
-    elbo = assembly.build_objective(config.objective, order.steps_per_epoch)
-    objective = assembly.fit_to_pixels(config, elbo)
+    plain = assembly.build_objective(config.objective, order.steps_per_epoch, config.model.model)
+    objective = assembly.fit_to_pixels(config, plain)
     strategy = build_strategy()
     with strategy.scope():
-        model = assembly.build_model(config.model, dataset.image_shape, training.seed)
-        state = TrainState(model, assembly.build_optimizer(config.optimizer, model))
-        progress = Progress(len(objective.terms) + len(STEP_SCALARS))
+        state = build_state(config, dataset)
+        columns = step_columns(objective, state)
+        progress = Progress(len(columns))
         checkpoints = RunCheckpoints(folder.path, state, progress, training.max_to_keep)
         is_restored = checkpoints.restore()
-        if config.model.prior == "vamp" and not is_restored:
-            model.prior.start_from(_first_images(order, dataset, config.model.prior_components))
+        if not is_restored:
+            _start_weights(config, state, order, dataset)
+    model = state.evaluated_model
     first_step = int(state.step.numpy())
     folder.describe(settings.format_flagfile(config), dataset)
 
@@ -104,7 +113,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
         progress=progress,
         train_block=make_train_block(
             state,
-            objective,
+            assembly.build_training_objective(config, plain),
             assembly.build_learning_rate(config.optimizer, order.steps_per_epoch, total_steps),
             strategy,
             batch_size=training.batch_size,
@@ -113,16 +122,18 @@ def train_run(config: Config, folder: RunFolder) -> None:
             seed=training.seed,
             jit_compile=is_compiled,
         ),
-        terms=objective.terms,
+        columns=columns,
         images=tf.constant(dataset.train.image),
         labels=tf.constant(dataset.train.label),
         order=order,
         validate=validate if len(dataset.validation) else None,
+        score=objective.score,
         checkpoints=checkpoints,
         summaries=Summaries(
             folder.path,
             model,
             shown.image[:16].astype(np.float32) / 255.0,
+            shown.label[:16],
             fold(make_seed(training.seed), "summaries"),
             image_grid,
         ),
@@ -135,7 +146,10 @@ def train_run(config: Config, folder: RunFolder) -> None:
         )
         return
     print(layer_table(model))
-    print(assembly.describe_kl(elbo, model))
+    if isinstance(plain, Elbo):
+        print(assembly.describe_kl(plain, model))
+    if training.freeze:
+        print(f"frozen: {describe_frozen(state.model, state.trained_variables())}")
     print(
         f"{len(dataset.train)} training, {len(dataset.validation)} validation, "
         f"{len(dataset.test)} test images; {total_steps} steps, {order.steps_per_epoch} an epoch; "
@@ -195,39 +209,99 @@ def _finish(
     )
 
 
-def measure_run(config: Config, dataset: Dataset) -> dict[str, Any]:
+def build_state(config: Config, dataset: Dataset) -> TrainState:
+    """Builds all that training changes, at its initial values, inside the strategy's scope."""
+    model = assembly.build_model(
+        config.model, dataset.image_shape, config.training.seed, dataset.num_classes
+    )
+    trained = choose_trained(model, config.training.freeze)
+    return TrainState(
+        model,
+        assembly.build_optimizer(config.optimizer, model, trained),
+        trained=trained,
+        averaged=assembly.build_averaged_model(
+            config, model, dataset.image_shape, dataset.num_classes
+        ),
+        loss_scale=assembly.build_loss_scale(config),
+    )
+
+
+def _start_weights(config: Config, state: TrainState, order: BatchOrder, dataset: Dataset) -> None:
+    """Replaces initial weights by what the data, or another run, give in their place."""
+    if config.model.prior == "vamp":
+        images = _first_images(order, dataset, config.model.prior_components)
+        state.model.prior.start_from(images)
+    path = config.training.init_from
+    if path:
+        restored = restore_matching(find_weights(path), state.model)
+        print(f"{len(restored.names)} variables start from {path}")
+        for difference in restored.differences:
+            print(f"  not taken over: {difference}")
+    if state.averaged is not None:
+        state.averaged.start(state.model)
+
+
+def measure_run(
+    config: Config, dataset: Dataset, corruption: Corruption | None = None
+) -> dict[str, Any]:
     """Measures the best weights of a run on the test split, in float32, and draws its figures.
+
+    Args:
+        config: of the run.
+        dataset: its data.
+        corruption: of what the encoder sees; then `denoising.png` is the one figure drawn.
 
     Returns:
         What `evaluation.final_metrics.measure_test_split` returns.
     """
-    model = assembly.build_float32_model(config, dataset.image_shape)
+    model = assembly.build_float32_model(config, dataset.image_shape, dataset.num_classes)
     restore_best(config.run.model_dir, model)
     seed = config.training.seed
     metrics = measure_test_split(
         model,
-        assembly.fit_to_pixels(config, assembly.build_final_objective(config.objective)),
+        assembly.fit_to_pixels(
+            config, assembly.build_final_objective(config.objective, config.model.model)
+        ),
         padded_batches(dataset.test, EVALUATION_BATCH),
         batch_size=EVALUATION_BATCH,
         seed=seed,
+        corruption=corruption,
     )
     figures = os.path.join(config.run.model_dir, "figures")
-    draw_run_figures(model, dataset.test, figures, fold(make_seed(seed), "figures"))
+    if corruption is None:
+        draw_run_figures(model, dataset.test, figures, fold(make_seed(seed), "figures"))
+    else:
+        draw_denoising(model, dataset.test, os.path.join(figures, "denoising.png"), corruption)
     return metrics
 
 
-def evaluate_run(config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Measures a run again; a finished run's `metrics.json` takes the new numbers."""
+def evaluate_run(
+    config: Config, folder: RunFolder, corruption: str = "none", strength: float = 0.0
+) -> dict[str, Any]:
+    """Measures a run again; a finished run's `metrics.json` takes the new numbers.
+
+    Args:
+        config: of the run.
+        folder: its folder.
+        corruption: of what the encoder sees, as `--corruption`; the measure of corrupted images
+            stands beside that of clean ones, as `test_corrupted`.
+        strength: of the corruption.
+    """
     configure_runtime(config.training)
-    metrics = measure_run(config, load(config.data))
-    folder.update_metrics({"test": metrics})
+    metrics = measure_run(config, load(config.data), build_corruption(corruption, strength))
+    if corruption == "none":
+        folder.update_metrics({"test": metrics})
+    else:
+        described = {"corruption": corruption, "corruption_strength": strength, **metrics}
+        folder.update_metrics({"test_corrupted": described})
     return metrics
 
 
 def format_metrics(metrics: dict[str, Any]) -> str:
     """Returns the test metrics, one a line."""
+    width = max(12, *map(len, metrics)) + 1
     return "\n".join(
-        f"  {name:<13}{value:.4f}" if isinstance(value, float) else f"  {name:<13}{value}"
+        f"  {name:<{width}}{value:.4f}" if isinstance(value, float) else f"  {name:<{width}}{value}"
         for name, value in metrics.items()
         if name != "latents"
     )

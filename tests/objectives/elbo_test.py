@@ -11,7 +11,7 @@ from vae_lowlevel.distributions.posteriors import DiagonalPosterior, FullPosteri
 from vae_lowlevel.distributions.priors import MixturePrior, StandardPrior
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.objectives import kl_schedules
-from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.objectives.elbo import Elbo, distance_from_capacity
 from vae_lowlevel.randomness import BatchNoise, make_seed
 from vae_lowlevel.types import Batch
 
@@ -165,6 +165,47 @@ def test_kl_weight_follows_its_schedule_over_the_steps():
     for step, weight in [(0, 0.0), (5, 1.0), (10, 2.0)]:
         terms = evaluate(objective, model, step)
         np.testing.assert_allclose(terms.loss, terms.distortion + weight * terms.rate, rtol=1e-5)
+
+
+@pytest.mark.parametrize("capacity", [0.1, 50.0])
+def test_capacity_costs_the_distance_of_the_mean_rate_from_it(capacity):
+    model = build_model("bernoulli")
+    plain = evaluate(build_objective(), model)
+    objective = build_objective(3.0, capacity=kl_schedules.constant(capacity))
+    terms = evaluate(objective, model)
+    distance = abs(np.mean(plain.rate) - capacity)
+    np.testing.assert_allclose(
+        np.mean(terms.loss), np.mean(plain.distortion) + 3.0 * distance, rtol=1e-5
+    )
+    for name in ("elbo", "distortion", "rate", "mse"):
+        np.testing.assert_array_equal(getattr(terms, name), getattr(plain, name))
+    # Below the capacity the gradient of the KL turns its sign.
+    sign = 1 if capacity == 0.1 else -1
+    gradient = loss_gradients(objective, model)[0]
+    none, one = (loss_gradients(build_objective(weight), model)[0] for weight in (0.0, 1.0))
+    np.testing.assert_allclose(gradient - none, sign * 3 * (one - none), rtol=1e-3, atol=1e-4)
+
+
+def test_capacity_is_of_the_mean_over_all_replicas():
+    rate = tf.constant([1.0, 2.0, 9.0])
+    above, below = (
+        distance_from_capacity(rate, 5.0, lambda values, mean=mean: tf.constant([mean]))
+        for mean in (6.0, 4.0)
+    )
+    np.testing.assert_allclose(above, [-4.0, -3.0, 4.0])
+    np.testing.assert_allclose(below, [4.0, 3.0, -4.0])
+
+
+def test_capacity_rises_over_the_steps_and_is_reported():
+    model = build_model("bernoulli")
+    objective = build_objective(capacity=kl_schedules.linear(8.0, 10))
+    assert list(objective.schedules) == ["kl_weight", "capacity"]
+    rate = np.mean(evaluate(build_objective(), model).rate)
+    for step, capacity in [(0, 0.0), (5, 4.0), (10, 8.0), (99, 8.0)]:
+        assert float(objective.schedules["capacity"](tf.constant(step))) == capacity
+        terms = evaluate(objective, model, step)
+        found = np.mean(terms.loss) - np.mean(terms.distortion)
+        assert found == pytest.approx(abs(rate - capacity), rel=1e-3)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)

@@ -41,8 +41,11 @@ MODELS = {
         },
         (6, 5, 3),
     ),
+    "conditional": ({"conditional": True, "prior": "mixture"}, (7, 10, 1)),
+    "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
 }
-CHOOSES_SIGNATURES = ("network", "posterior", "prior", "likelihood")
+NUM_CLASSES = 3
+CHOOSES_SIGNATURES = ("network", "posterior", "prior", "likelihood", "model")
 SMALL = {
     "latent_dim": 3,
     "resnet_filters": (3, 4),
@@ -77,7 +80,8 @@ class Exported:
 
     def __init__(self, name, folder):
         settings, image_shape = MODELS[name]
-        model = assembly.build_model(ModelConfig(**{**SMALL, **settings}), image_shape, seed=0)
+        config = ModelConfig(**{**SMALL, **settings})
+        model = assembly.build_model(config, image_shape, seed=0, num_classes=NUM_CLASSES)
         for index, variable in enumerate(model.trainable_variables):
             variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))
         self.folder = str(folder)

@@ -278,3 +278,88 @@ def test_other_posteriors_and_priors_are_served_too(posterior, prior, names, ima
     drawn = np.stack([model.prior().sample(seed=row) for row in words])
     np.testing.assert_allclose(together, drawn, rtol=1e-4, atol=1e-5)
     assert signatures["encode"](image=tf.zeros([0, 12, 12, 1]))["z_mean"].shape == (0, 3)
+
+
+TINY = {"network": "mlp", "latent_dim": 3, "encoder_units": (8,), "decoder_units": (8,)}
+CLASSES = 4
+LABELS = np.array([0, 3, -1, 1, 2], np.int32)
+Z = np.random.default_rng(1).normal(size=[5, 3]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    from vae_lowlevel import assembly
+    from vae_lowlevel.config import ModelConfig
+
+    config = ModelConfig(conditional=True, **TINY)
+    return ServingModel(assembly.build_model(config, (12, 12, 1), seed=0, num_classes=CLASSES))
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    from vae_lowlevel import assembly
+    from vae_lowlevel.config import ModelConfig
+
+    config = ModelConfig(model="sparse_autoencoder", **TINY)
+    return ServingModel(assembly.build_model(config, (12, 12, 1), seed=0))
+
+
+def test_conditional_signatures_take_a_label_beside_the_rest(conditional):
+    for name, other in [("encode", "image"), ("decode", "z"), ("sample", "seed")]:
+        concrete = conditional.signatures[name].get_concrete_function()
+        specs = concrete.structured_input_signature[0]
+        assert [spec.name for spec in specs] == [other, "label"]
+        assert (specs[1].shape.as_list(), specs[1].dtype) == ([None], tf.int32)
+
+
+def test_conditional_signatures_give_what_the_model_gives_for_the_labels(conditional, images):
+    model = conditional.model
+    posterior = model.encode(images, LABELS)
+    encoded = conditional.encode(image=images, label=LABELS)
+    np.testing.assert_allclose(encoded["z_mean"], posterior.mean(), atol=1e-5)
+    np.testing.assert_allclose(
+        conditional.decode(z=Z, label=LABELS)["image"], model.decode(Z, LABELS).mean(), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        conditional.reconstruct(image=images, label=LABELS)["image"],
+        model.reconstruct(images, LABELS),
+        atol=1e-5,
+    )
+    sampled = conditional.sample(seed=SEEDS[:5], label=LABELS)
+    wanted = model.decode(sampled["z"], LABELS).mean()
+    np.testing.assert_allclose(sampled["image"], wanted, atol=1e-5)
+    other = conditional.sample(seed=SEEDS[:5], label=(LABELS + 1) % CLASSES)
+    np.testing.assert_array_equal(other["z"], sampled["z"])
+    assert np.all(np.abs(other["image"] - sampled["image"]).max((1, 2, 3)) > 1e-3)
+
+
+def test_conditional_signatures_answer_an_empty_batch(conditional):
+    none = np.zeros([0], np.int32)
+    assert conditional.decode(z=Z[:0], label=none)["image"].shape == (0, 12, 12, 1)
+    assert conditional.sample(seed=SEEDS[:0], label=none)["image"].shape == (0, 12, 12, 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([0, 1, 2, 3, 4], r"decode: label must be in \[-1, 3\] \(-1: unknown\), got\]? \[0 1 2"),
+        ([0, 1, -2, 3, 0], r"decode: label must be in \[-1, 3\]"),
+        ([0, 1], "decode: "),
+    ],
+)
+def test_labels_that_are_no_classes_or_too_few_are_refused(conditional, label, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        conditional.decode(z=Z, label=np.array(label, np.int32))
+
+
+def test_sparse_autoencoder_serves_its_code_and_no_samples(sparse, images):
+    assert not [name for name in sparse.signatures if "sample" in name]
+    assert {"encode", "decode", "reconstruct", "score"} <= set(sparse.signatures)
+    scores = sparse.score(images)
+    assert set(scores) == {"distortion", "anomaly_score", "is_anomaly"}
+    distortion = -sparse.model.decode(sparse.model.encode(images)).log_prob(images)
+    np.testing.assert_allclose(scores["distortion"], distortion, rtol=1e-5)
+    code = sparse.encode(images)["code"]
+    np.testing.assert_allclose(code, sparse.model.encode(images), atol=1e-6)
+    image = sparse.decode(code)["image"]
+    np.testing.assert_allclose(image, sparse.reconstruct(images)["image"], atol=1e-6)

@@ -10,8 +10,9 @@ import tensorflow as tf
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
 from vae_lowlevel.optimizers.clipping import clip_gradients
-from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import make_train_block
+from vae_lowlevel.types import Dataset, Examples
+from vae_lowlevel.workflow import build_state
 
 TINY = {
     "latent_dim": 3,
@@ -23,6 +24,13 @@ TINY = {
     "batch_size": 8,
 }
 
+CLASSES = 3
+
+
+def build(config):
+    empty = Examples(np.zeros([0, 8, 8, 1], np.uint8), np.zeros([0], np.int32))
+    return build_state(config, Dataset(empty, empty, empty, class_names=("a", "b", "c")))
+
 
 @pytest.fixture
 def make_run():
@@ -32,9 +40,10 @@ def make_run():
         config = Config.from_flat({**TINY, **settings})
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
-            model = assembly.build_model(config.model, (8, 8, 1), config.training.seed)
-            state = TrainState(model, assembly.build_optimizer(config.optimizer, model))
-        objective = objective or assembly.build_objective(config.objective, steps_per_epoch=4)
+            state = build(config)
+        if objective is None:
+            objective = assembly.build_objective(config.objective, 4, config.model.model)
+        objective = assembly.build_training_objective(config, objective)
         block = make_train_block(
             state,
             objective,
@@ -55,7 +64,7 @@ def make_run():
             objective=objective,
             block=block,
             images=tf.constant(images),
-            labels=tf.zeros([40], tf.int32),
+            labels=tf.constant(np.arange(40) % CLASSES, tf.int32),
             order=order,
             strategy=strategy,
         )

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.training.step import STEP_SCALARS
+from vae_lowlevel.training.initial_weights import named_variables
+from vae_lowlevel.training.step import STEP_SCALARS, step_columns
 from vae_lowlevel.types import Batch
 
 
@@ -69,7 +72,21 @@ def test_one_call_and_four_calls_give_the_same_bits(make_run):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("settings", [{}, {"free_bits": 0.01, "clip_norm": 1.0}])
+SPARSE = {"model": "sparse_autoencoder", "sparsity_target": 0.1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"free_bits": 0.01, "clip_norm": 1.0},
+        {"capacity": 20.0, "capacity_epochs": 1.0, "kl_weight": 10.0},
+        SPARSE,
+        {**SPARSE, "latent_activation": "relu", "corruption": "salt_and_pepper"},
+        {"conditional": True, "corruption": "gaussian", "ema_decay": 0.5, "freeze": "decoder"},
+    ],
+    ids=str,
+)
 def test_two_replicas_train_as_one(make_run, two_logical_cpus, settings):
     one = make_run(**settings)
     two = make_run(
@@ -84,13 +101,38 @@ def test_two_replicas_train_as_one(make_run, two_logical_cpus, settings):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
 
 
+def test_replicas_on_both_sides_of_the_capacity_train_as_one(make_run, two_logical_cpus):
+    run = make_run()
+    model = run.state.model
+    image = tf.cast(tf.gather(run.images, run.order[0]), tf.float32) / 255
+    rate = tf.reduce_sum(model.kl_per_dimension(model.encode(image)), -1).numpy()
+    first, second = rate[:4].mean(), rate[4:].mean()
+    # Between the means of the halves, but not in the middle: their mean is above or below.
+    capacity = 0.7 * first + 0.3 * second
+    assert abs(first - second) > 1e-3
+    objective = Elbo(
+        kl_weight=kl_schedules.constant(1e4), capacity=kl_schedules.constant(float(capacity))
+    )
+    one = make_run(objective=objective)
+    strategy = tf.distribute.MirroredStrategy(
+        [device.name for device in two_logical_cpus],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+    two = make_run(strategy, objective=objective)
+    values, expected = train(two, steps=1)[0], train(one, steps=1)[0]
+    np.testing.assert_allclose(values, expected, rtol=2e-4, atol=1e-6)
+    terms = dict(zip(objective.terms, expected, strict=False))
+    distance = 1e4 * abs(terms["rate"] - capacity)
+    assert terms["loss"] == pytest.approx(terms["distortion"] + distance, rel=1e-3)
+
+
 class Wrapped:
     """An objective with other noise, or another loss at some step."""
 
     def __init__(self, objective):
         self._objective = objective
         self.terms = objective.terms
-        self.kl_weight = objective.kl_weight
+        self.schedules = objective.schedules
 
 
 class WithoutNoise(Wrapped):
@@ -143,3 +185,84 @@ def test_the_seed_decides(make_run):
     first, again, other = make_run(seed=3), make_run(seed=3), make_run(seed=4)
     np.testing.assert_array_equal(train(first), train(again))
     assert not np.allclose(train(first), train(other))
+
+
+def test_capacity_draws_the_rate_up_and_down(make_run):
+    """From a rate near 0, a capacity makes it grow; without one the KL only shrinks it."""
+    to_capacity = make_run(
+        capacity=5.0, capacity_epochs=0.01, kl_weight=100.0, learning_rate=0.02, block_steps=4
+    )
+    drawn = [train(to_capacity)[-1] for _ in range(10)][-1]
+    rate = to_capacity.objective.terms.index("rate")
+    plain = make_run(kl_weight=100.0, learning_rate=0.02, block_steps=4)
+    shrunk = [train(plain)[-1] for _ in range(10)][-1]
+    assert drawn[rate] == pytest.approx(5.0, abs=2.0)
+    assert shrunk[rate] < 0.5
+    columns = step_columns(to_capacity.objective, to_capacity.state)
+    assert drawn[columns.index("capacity")] == 5.0
+    assert drawn[columns.index("kl_weight")] == 100.0
+
+
+@pytest.mark.parametrize("freeze", ["encoder", "decoder", "*/bias, encoder/conv_0"])
+def test_frozen_variables_keep_every_bit_and_have_no_slots(make_run, freeze):
+    run = make_run(freeze=freeze, ema_decay=0.9)
+    names = named_variables(run.state.model)
+    before = {name: variable.numpy() for name, variable in names.items()}
+    train(run)
+    changed = {n for n, variable in names.items() if np.any(variable.numpy() != before[n])}
+    patterns = {
+        "encoder": lambda name: name.startswith("encoder/"),
+        "decoder": lambda name: name.startswith("decoder/"),
+        "*/bias, encoder/conv_0": lambda name: (
+            name.endswith("/bias") or name == "encoder/conv_0/kernel"
+        ),
+    }
+    frozen = {name for name in names if patterns[freeze](name)}
+    assert changed == set(names) - frozen
+    assert frozen
+    shapes = sorted(tuple(names[name].shape) for name in changed)
+    assert sorted(tuple(slot.shape) for slot in run.state.optimizer.m) == shapes
+    for name, variable in named_variables(run.state.averaged.model).items():
+        assert np.array_equal(variable, before[name]) == (name in frozen)
+
+
+def test_averages_are_those_of_the_weights_after_each_step(make_run):
+    run, plain = make_run(ema_decay=0.15), make_run()
+    assert run.state.evaluated_model is run.state.averaged.model
+    expected = [variable.numpy() for variable in plain.state.model.variables]
+    for step in range(4):
+        rows = np.zeros_like(plain.order)
+        rows[0] = plain.order[step]
+        for one in (run, plain):
+            one.block(one.images, one.labels, tf.constant(rows), tf.constant(1))
+        decay = min(0.15, (2 + step) / (11 + step))
+        for i, variable in enumerate(plain.state.model.variables):
+            expected[i] = decay * expected[i] + (1 - decay) * variable.numpy()
+    for average, value in zip(run.state.averaged.model.variables, expected, strict=True):
+        np.testing.assert_allclose(average, value, rtol=1e-4, atol=1e-6)
+    # Averaging has no influence on what is averaged.
+    for a, b in zip(run.state.model.variables, plain.state.model.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_float16_recovers_from_overflow_by_a_smaller_scale(make_run):
+    run = make_run(precision="float16", loss_scale_growth_steps=2)
+    run.state.loss_scale.scale.assign(2.0**40)
+    columns = step_columns(run.objective, run.state)
+    values = np.concatenate([train(run) for _ in range(8)])
+    skipped, scale = values[:, columns.index("skipped")], values[:, columns.index("loss_scale")]
+    assert skipped[0] == 1.0
+    assert not skipped[-2:].all()
+    for before, after, is_skipped in zip(scale, scale[1:], skipped, strict=False):
+        assert after == before / 2 if is_skipped else after in (before, 2 * before)
+    assert int(run.state.optimizer.updates) == len(values) - int(skipped.sum())
+    assert np.all(np.isfinite(values[skipped == 0]))
+
+
+@pytest.mark.parametrize("network", ["conv", "mlp"])
+def test_float16_trains_as_float32_within_its_precision(make_run, network):
+    # Its own rounding is 5e-4; the scale itself must not show.
+    single, half = make_run(network=network), make_run(network=network, precision="float16")
+    loss = single.objective.terms.index("loss")
+    np.testing.assert_allclose(train(half)[:, loss], train(single)[:, loss], rtol=3e-3)
+    assert {variable.dtype for variable in half.state.model.variables} == {tf.float32}

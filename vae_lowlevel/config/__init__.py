@@ -52,6 +52,11 @@ class Config:
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
         _check_distributions(self)
+        if self.model.model != "vae" and (self.objective.free_bits or self.objective.capacity):
+            raise ConfigError(
+                "--free_bits and --capacity are about the KL, which --model="
+                f"{self.model.model} has not; leave them out, or use --model=vae"
+            )
         if not self.run.model_dir:
             run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
             object.__setattr__(self, "run", run)

@@ -16,6 +16,21 @@ DEFAULT_LATENT_DIM = 16
 class ModelConfig(DistributionOptions):
     """Model."""
 
+    model: str = option(
+        "vae",
+        "vae: q(z|x), p(z) and p(x|z). sparse_autoencoder: a deterministic code with a penalty on "
+        "the mean activity of its units; it cannot be sampled.",
+        choices=("vae", "sparse_autoencoder"),
+    )
+    conditional: bool = option(
+        False, "vae: encoder and decoder see the label too; needs data with classes."
+    )
+    latent_activation: str = option(
+        "sigmoid",
+        "sparse_autoencoder: activation of the code. The activity that the penalty counts is the "
+        "code (sigmoid), (1 + code) / 2 (tanh) or 1 - exp(-code) (relu, softplus).",
+        choices=("sigmoid", "tanh", "relu", "softplus"),
+    )
     network: str = option("conv", "Body of encoder and decoder.", choices=("conv", "mlp", "resnet"))
     variant: str | None = option(
         None,
@@ -83,13 +98,15 @@ class ModelConfig(DistributionOptions):
     )
     precision: str = option(
         "float32",
-        "Number format of the hidden layers; variables, distributions and losses are float32.",
-        choices=("float32", "bfloat16"),
+        "Number format of the hidden layers; variables, distributions and losses are float32. "
+        "float16 trains with a dynamic loss scale.",
+        choices=("float32", "bfloat16", "float16"),
     )
 
     def __post_init__(self) -> None:
         check(self)
         _check_lengths(self)
+        _check_model(self)
         if self.network == "resnet":
             self._take_from_variant()
         else:
@@ -117,6 +134,22 @@ class ModelConfig(DistributionOptions):
             ("resnet_blocks", blocks),
         ):
             object.__setattr__(self, field, value)
+
+
+def _check_model(model: ModelConfig) -> None:
+    if model.model != "vae":
+        for name, default in (("posterior", "diagonal"), ("prior", "standard")):
+            if getattr(model, name) != default:
+                raise ConfigError(
+                    f"--{name}={getattr(model, name)} is for --model=vae, got --model={model.model}"
+                )
+        if model.conditional:
+            raise ConfigError(f"--conditional is for --model=vae, got --model={model.model}")
+    if model.conditional and model.prior == "vamp":
+        raise ConfigError(
+            "--prior=vamp is made of posteriors of pseudo-inputs, which have no label: with "
+            "--conditional take another prior"
+        )
 
 
 def _refuse_resnet_settings(model: ModelConfig) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
+
+CORRUPTIONS = ("none", "gaussian", "mask", "salt_and_pepper")
+STRENGTH_HELP = (
+    "gaussian: standard deviation, in units of the [0, 1] range. mask: part of the pixels set to "
+    "0. salt_and_pepper: part of the pixels set to 0 or 1, as many to either."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,5 +48,47 @@ class ObjectiveConfig:
         choices=("auto", "monte_carlo", "analytic"),
     )
 
+    capacity: float | None = option(
+        None,
+        "Nats that the KL is drawn to: the loss takes kl_weight x |mean KL - C(t)|, C rising "
+        "linearly from 0 to this.",
+        at_least=0,
+    )
+    capacity_epochs: float = option(
+        20.0, "capacity: epochs over which C rises from 0 to capacity.", above=0
+    )
+    sparsity_target: float = option(
+        0.05, "sparse_autoencoder: wanted mean activity of a unit.", above=0, below=1
+    )
+    sparsity_weight: float = option(
+        3.0, "sparse_autoencoder: weight of the sparsity penalty.", at_least=0
+    )
+    corruption: str = option(
+        "none",
+        "Denoising: what is done to the images that the encoder sees in training; the target stays "
+        "clean, and so do validation and test.",
+        choices=CORRUPTIONS,
+    )
+    corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
+
     def __post_init__(self) -> None:
         check(self)
+        check_corruption(self.corruption, self.corruption_strength)
+        if self.capacity is not None and self.free_bits:
+            raise ConfigError(
+                f"--capacity={self.capacity} and --free_bits={self.free_bits}: both set what the "
+                "KL may cost; give one of the two"
+            )
+
+
+def check_corruption(corruption: str, strength: float) -> None:
+    """Checks that a strength that is a part of the pixels is one.
+
+    Raises:
+        ConfigError: it is more than all of them.
+    """
+    if corruption in ("mask", "salt_and_pepper") and strength > 1:
+        raise ConfigError(
+            f"--corruption_strength of {corruption} is a part of the pixels and must be at most 1, "
+            f"got {strength}"
+        )

@@ -34,5 +34,16 @@ class OptimizerConfig:
     adam_epsilon: float = option(1e-7, "Adam's epsilon, added to the root.", above=0)
     clip_norm: float | None = option(None, "Bound on the global norm of the gradient.", above=0)
 
+    ema_decay: float | None = option(
+        None,
+        "Averages the weights over the steps with this decay (0.999 or so); the averages are what "
+        "is validated, tested and exported.",
+        above=0,
+        below=1,
+    )
+    loss_scale_growth_steps: int = option(
+        2000, "float16: good steps in a row after which the loss scale is doubled.", at_least=1
+    )
+
     def __post_init__(self) -> None:
         check(self)

@@ -7,6 +7,8 @@ import dataclasses
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
 
+DEVICES = ("auto", "cpu", "gpu")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -24,7 +26,7 @@ class TrainingConfig:
     )
     early_stopping_patience: int | None = option(
         None,
-        "Stop after so many epochs without a better validation ELBO.",
+        "Stop after so many epochs without a better validation score.",
         at_least=1,
         resume="total",
     )
@@ -46,6 +48,23 @@ class TrainingConfig:
     inter_op_threads: int = option(
         0, "Operations at once; 0 takes two a core.", at_least=0, resume="numerics"
     )
+    init_from: str | None = option(
+        None,
+        "Run folder or export whose weights the run starts from, wherever name and shape fit; what "
+        "did not is listed.",
+    )
+    freeze: str | None = option(
+        None,
+        "What is not trained: parts (encoder), layers (encoder/conv_0) or patterns of the names of "
+        "variables (*/bias), separated by commas.",
+    )
+    device: str = option(
+        "auto",
+        "What the run may use. auto: all there is. gpu: one, numbered device_index.",
+        choices=DEVICES,
+        resume="numerics",
+    )
+    device_index: int = option(0, "gpu: which one.", at_least=0, resume="numerics")
     checkpoint_every: int | None = option(
         None, "Steps between checkpoints (default: each epoch).", at_least=1, resume="free"
     )

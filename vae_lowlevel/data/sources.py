@@ -48,8 +48,14 @@ def load(config: DataConfig) -> Dataset:
     if config.pad_to is not None:
         train, test = pad_images(train, config.pad_to), pad_images(test, config.pad_to)
     train, validation = _hold_out(train, config.validation_size)
+    class_names = class_names or _number_classes(train, validation, test)
     dataset = Dataset(train, validation, test, class_names, factor_names)
     return binarize(dataset, config.binarize)
+
+
+def _number_classes(*splits: Examples) -> tuple[str, ...]:
+    """Names the classes of data that have labels but no names: by their numbers."""
+    return tuple(map(str, range(1 + max(split.label.max(initial=-1) for split in splits))))
 
 
 def _read(

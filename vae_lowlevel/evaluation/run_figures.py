@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.evaluation.figures import comparison_grid, image_grid, quantile_grid, write_png
 from vae_lowlevel.evaluation.latent_plane import draw_latent_plane
+from vae_lowlevel.randomness import BatchNoise, fold, make_seed
 from vae_lowlevel.types import Examples
 
 PAIRS = 20
@@ -18,10 +21,15 @@ PLANE_BATCH = 500
 
 
 def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Tensor) -> list[str]:
-    """Draws `reconstructions.png` and `samples.png`; for D = 2 also `manifold.png`, `latent.png`.
+    """Draws what the model can show.
+
+    `reconstructions.png`; `samples.png` of a VAE, of a conditional one a column a class;
+    `units.png` of a sparse autoencoder: each unit of the code alone, as active as it gets on the
+    images of `reconstructions.png`. For D = 2 `latent.png`, and of a VAE without labels
+    `manifold.png`.
 
     Args:
-        model: a `VAE` with its final weights.
+        model: a model with its final weights.
         test: the test split.
         folder: where to; made if missing.
         seed: int32 [2], of the samples.
@@ -31,14 +39,22 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     """
     os.makedirs(folder, exist_ok=True)
     images = test.image[:PAIRS].astype(np.float32) / 255.0
+    bound = model.given(test.label[:PAIRS])
     pictures = {
-        "reconstructions": comparison_grid(images, model.reconstruct(images).numpy(), columns=10),
-        "samples": image_grid(model.sample(SAMPLES, seed).numpy(), columns=10),
+        "reconstructions": comparison_grid(images, bound.reconstruct(images).numpy(), columns=10)
     }
+    has_prior, num_classes = hasattr(model, "sample"), getattr(model, "num_classes", 0)
+    if has_prior:
+        columns = num_classes or 10
+        samples = model.sample(SAMPLES // 10 * columns, seed).numpy()
+        pictures["samples"] = image_grid(samples, columns=columns)
+    else:
+        pictures["units"] = _draw_units(model, images)
     if model.latent_dim == 2:
+        pictures["latent"] = draw_latent_plane(_embed(model, test), test.label)
+    if model.latent_dim == 2 and has_prior and not num_classes:
         manifold = model.decode(quantile_grid(MANIFOLD_SIDE)).mean().numpy()
         pictures["manifold"] = image_grid(manifold, columns=MANIFOLD_SIDE)
-        pictures["latent"] = draw_latent_plane(_embed(model, test.image), test.label)
     paths = []
     for name, picture in pictures.items():
         paths.append(os.path.join(folder, f"{name}.png"))
@@ -46,9 +62,40 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     return paths
 
 
-def _embed(model: tf.Module, image: np.ndarray) -> np.ndarray:
-    encode = tf.function(
-        lambda batch: model.embed(tf.cast(batch, tf.float32) / 255.0), reduce_retracing=True
-    )
-    starts = range(0, len(image), PLANE_BATCH)
-    return np.concatenate([encode(image[start : start + PLANE_BATCH]) for start in starts])
+def draw_denoising(
+    model: tf.Module,
+    test: Examples,
+    path: str,
+    corruption: Callable[[tf.Tensor, BatchNoise], tf.Tensor],
+) -> None:
+    """Draws corrupted test images, each over its reconstruction.
+
+    Args:
+        model: a model with its final weights.
+        test: the test split.
+        path: of the PNG file; its folder is made if missing.
+        corruption: (image, noise) -> corrupted image.
+    """
+    examples = test[:PAIRS]
+    images = tf.constant(examples.image.astype(np.float32) / 255.0)
+    noise = BatchNoise(fold(make_seed(0), "figures"), 0, len(examples), len(examples))
+    corrupted = corruption(images, noise)
+    reconstruction = model.given(examples.label).reconstruct(corrupted)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_png(path, comparison_grid(corrupted.numpy(), reconstruction.numpy(), columns=10))
+
+
+def _draw_units(model: tf.Module, images: np.ndarray) -> np.ndarray:
+    largest = tf.reduce_max(model.embed(images), 0)
+    alone = tf.linalg.diag(largest)[:SAMPLES]
+    return image_grid(model.decode(alone).mean().numpy(), columns=10)
+
+
+def _embed(model: tf.Module, test: Examples) -> np.ndarray:
+    @functools.partial(tf.function, reduce_retracing=True)
+    def encode(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        return model.given(label).embed(tf.cast(image, tf.float32) / 255.0)
+
+    starts = range(0, len(test), PLANE_BATCH)
+    chunks = [test[start : start + PLANE_BATCH] for start in starts]
+    return np.concatenate([encode(chunk.image, chunk.label) for chunk in chunks])

@@ -21,11 +21,13 @@ class TermMeans:
     same weights agree.
 
     Args:
-        model: a `VAE`.
+        model: a built model.
         objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms.
         batch_size: rows of every batch.
         seed: of the run.
-        per_example: (model, image) -> {name: float32 [B]}, further terms to average, or None.
+        per_example: (model, batch) -> {name: float32 [B]}, further terms to average, or None.
+        corruption: (image, noise) -> what the encoder sees; None for the image itself. Its noise is
+            that of seed 0, so that runs of other seeds see the same.
     """
 
     def __init__(
@@ -35,13 +37,15 @@ class TermMeans:
         *,
         batch_size: int,
         seed: int,
-        per_example: Callable[[tf.Module, tf.Tensor], dict[str, tf.Tensor]] | None = None,
+        per_example: Callable[[tf.Module, Batch], dict[str, tf.Tensor]] | None = None,
+        corruption: Callable[[tf.Tensor, BatchNoise], tf.Tensor] | None = None,
     ) -> None:
         self._model = model
         self._objective = objective
         self._batch_size = batch_size
         self._seed = fold(make_seed(seed), "evaluation")
         self._per_example = per_example
+        self._corruption = corruption
         image = tf.TensorSpec([batch_size, *model.image_shape], tf.uint8)
         label = tf.TensorSpec([batch_size], tf.int32)
         mask = tf.TensorSpec([batch_size], tf.float32)
@@ -87,12 +91,16 @@ class TermMeans:
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         batch = Batch(tf.cast(image, tf.float32) / 255.0, label)
         noise = BatchNoise(fold(self._seed, number), 0, self._batch_size, self._batch_size)
+        if self._corruption is not None:
+            seed = fold(fold(make_seed(0), "evaluation"), number)
+            corrupted = self._corruption(batch.image, noise._replace(seed=seed))
+            batch = batch._replace(corrupted=corrupted)
 
         def global_mean(values: tf.Tensor) -> tf.Tensor:
             return tf.linalg.matvec(values, mask, transpose_a=True) / tf.reduce_sum(mask)
 
         terms = self._objective(self._model, batch, noise, step, global_mean)._asdict()
         if self._per_example is not None:
-            terms.update(self._per_example(self._model, batch.image))
+            terms.update(self._per_example(self._model, batch))
         sums = {name: tf.reduce_sum(term * mask) for name, term in terms.items()}
-        return sums, self._model.embed(batch.image)
+        return sums, self._model.given(label).embed(batch.encoder_input)

@@ -20,8 +20,10 @@ def layer_table(model: VAE) -> str:
     Distributions with variables of their own come after the layers.
     """
     rows = [("layer", "output shape", "parameters")]
-    image = tf.TensorSpec([None, *model.image_shape], tf.float32)
-    z = tf.TensorSpec([None, model.latent_dim], tf.float32)
+    height, width, channels = model.image_shape
+    label_size = getattr(model, "num_classes", 0)  # what a label adds, in a conditional model
+    image = tf.TensorSpec([None, height, width, channels + label_size], tf.float32)
+    z = tf.TensorSpec([None, model.latent_dim + label_size], tf.float32)
     for chain, spec in ((model.encoder, image), (model.decoder, z)):
         shapes = _output_shapes(chain, spec)
         for layer, shape in zip(chain.layers, shapes, strict=True):
@@ -29,8 +31,8 @@ def layer_table(model: VAE) -> str:
             rows.append(
                 (f"{chain.name}/{layer.name}", f"[{sizes}]", f"{count_parameters(layer):,}")
             )
-    for part in (model.posterior, model.prior, model.likelihood):
-        if part.variables:
+    for part in (getattr(model, name, None) for name in ("posterior", "prior", "likelihood")):
+        if part is not None and part.variables:
             rows.append((part.name, "", f"{count_parameters(part):,}"))
     rows.append(("total", "", f"{count_parameters(model):,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -21,13 +21,13 @@ class WithBitsPerDim:
 
     Attributes:
         terms: those of the objective, then `bpd`.
-        kl_weight: the objective's.
+        schedules: the objective's.
         objective: as given.
     """
 
     def __init__(self, objective: Callable[..., Any]) -> None:
         self.objective = objective
-        self.kl_weight = objective.kl_weight
+        self.schedules = objective.schedules
         self.terms = (*objective.terms, "bpd")
         self._tuple = collections.namedtuple("TermsWithBpd", self.terms)
 
@@ -43,3 +43,7 @@ class WithBitsPerDim:
         terms = self.objective(model, batch, noise, step, global_mean)
         values = batch.image.shape[1:].num_elements()
         return self._tuple(*terms, bpd=-terms.elbo / (values * math.log(2.0)))
+
+    def score(self, means: Mapping[str, float]) -> float:
+        """Returns what the objective's best weights are chosen by."""
+        return self.objective.score(means)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -22,7 +22,7 @@ class DynamicBinarization:
 
     Attributes:
         terms: the objective's.
-        kl_weight: the objective's.
+        schedules: the objective's.
         objective: as given.
 
     References:
@@ -32,7 +32,7 @@ class DynamicBinarization:
     def __init__(self, objective: Callable[..., Any]) -> None:
         self.objective = objective
         self.terms = objective.terms
-        self.kl_weight = objective.kl_weight
+        self.schedules = objective.schedules
 
     def __call__(
         self,
@@ -47,3 +47,7 @@ class DynamicBinarization:
         threshold = noise.uniform("binarization", tuple(batch.image.shape[1:]))
         image = tf.cast(threshold < batch.image, tf.float32)
         return self.objective(model, batch._replace(image=image), noise, step, global_mean)
+
+    def score(self, means: Mapping[str, float]) -> float:
+        """Returns what the objective's best weights are chosen by."""
+        return self.objective.score(means)

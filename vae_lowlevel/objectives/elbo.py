@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -43,20 +43,26 @@ class Elbo:
     `free_bits` nats adds the constant `free_bits` to the loss, and so no gradient. A KL estimated
     from a draw has no parts; the bound is then D x `free_bits` for the whole.
 
+    With a capacity, the loss is reconstruction + kl_weight x |mean KL - capacity(step)|, with the
+    mean over the global batch.
+
     Args:
         kl_weight: step -> weight.
         pixel_reduction: "sum" or "mean".
         free_bits: nats a latent dimension.
         kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at the
             one draw of z; "auto" for the closed form if the model has it.
+        capacity: step -> nats an example; None for no capacity. Not together with free bits.
 
     Attributes:
         terms: the names of the terms, in order.
+        schedules: step -> value of what changes over the run, by name.
 
     References:
         Higgins et al., "beta-VAE", 2017, eq. 4 (kl_weight).
         Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
         appendix C.8 (free bits).
+        Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8 (capacity).
     """
 
     terms = ElboTerms._fields
@@ -68,11 +74,16 @@ class Elbo:
         pixel_reduction: str = "sum",
         free_bits: float = 0.0,
         kl_estimator: str = "auto",
+        capacity: Schedule | None = None,
     ) -> None:
         self.kl_weight = kl_weight
         self.pixel_reduction = pixel_reduction
         self.free_bits = free_bits
         self.kl_estimator = kl_estimator
+        self.capacity = capacity
+        self.schedules = {"kl_weight": kl_weight}
+        if capacity is not None:
+            self.schedules["capacity"] = capacity
 
     def __call__(
         self,
@@ -85,13 +96,14 @@ class Elbo:
         """Returns the terms of every example.
 
         Args:
-            model: a `VAE`.
+            model: a `VAE` or `ConditionalVAE`.
             batch: image float32 [B, H, W, C] in [0, 1].
             noise: of this step, for the rows of this batch.
             step: int scalar, for the schedule.
             global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
         """
-        posterior = model.encode(batch.image)
+        model = model.given(batch.label)
+        posterior = model.encode(batch.encoder_input)
         z, log_q = model.draw(posterior, noise.normal("posterior", (model.latent_dim,)))
         likelihood = model.decode(z)
 
@@ -108,8 +120,14 @@ class Elbo:
             reconstruction = model.likelihood.pixel_loss(batch.image, log_prob, mse)
         free = self.free_bits * model.latent_dim / kl.shape[-1]
         penalised = tf.reduce_sum(_above(free, kl, global_mean), -1)
+        if self.capacity is not None:
+            penalised = distance_from_capacity(rate, self.capacity(step), global_mean)
         loss = reconstruction + self.kl_weight(step) * penalised
         return ElboTerms(loss=loss, elbo=log_prob - rate, distortion=-log_prob, rate=rate, mse=mse)
+
+    def score(self, means: Mapping[str, float]) -> float:
+        """Returns what the best weights are chosen by, higher is better: the ELBO."""
+        return means["elbo"]
 
     def is_analytic(self, model: tf.Module) -> bool:
         """Returns whether the KL of this model is computed from the closed form."""
@@ -124,3 +142,24 @@ def _above(free: float, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
         return kl
     is_above = global_mean(tf.stop_gradient(kl)) > free
     return tf.where(is_above, kl, free)
+
+
+def distance_from_capacity(
+    rate: tf.Tensor, capacity: tf.Tensor, global_mean: GlobalMean
+) -> tf.Tensor:
+    """Computes terms whose mean over the rows of all replicas is |mean rate - capacity|.
+
+    The term of a row is sign(mean rate - capacity) (rate - capacity). The sign is taken without
+    gradient, so that no all-reduce stands in the backward pass; the gradient of the terms' mean is
+    that of the distance, exactly. A row's own term may be negative.
+
+    Args:
+        rate: float32 [B], nats.
+        capacity: float32 scalar, nats.
+        global_mean: [B] -> scalar.
+
+    Returns:
+        float32 [B].
+    """
+    mean_rate = global_mean(tf.stop_gradient(rate)[:, None])[0]
+    return tf.math.sign(mean_rate - capacity) * (rate - capacity)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 CHUNK = 64
+
+NO_SAMPLES = "a sparse autoencoder cannot be sampled: it has no prior over its codes"
+
+Labels = int | np.ndarray | None
 
 
 class Encoding(NamedTuple):
@@ -57,13 +62,35 @@ class Scores(NamedTuple):
     elbo: np.ndarray | None = None
 
 
+class Code(NamedTuple):
+    """The code of N images in a sparse autoencoder.
+
+    Attributes:
+        code: float32 [N, D].
+    """
+
+    code: np.ndarray
+
+    @property
+    def point(self) -> np.ndarray:
+        """What each image is reconstructed from, float32 [N, D]."""
+        return self.code
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Returns the code, by its name."""
+        return self._asdict()
+
+
 class Inference:
-    """A trained VAE on NumPy arrays.
+    """A trained model on NumPy arrays.
 
     Rows are worked through in chunks of `CHUNK`, the last one filled up with zeros, so that a
     row's result does not depend on how many there are. Images are given as uint8 in [0, 255] or
     float in [0, 1], [N, H, W, C], or [N, H, W] when C is 1; wrong shapes, dtypes and ranges are a
     ValueError. Images returned are float32 in [0, 1].
+
+    `label` is for conditional models, which need it: the class of each row, integers [N], or one
+    for all; -1 where it is not known.
 
     Args:
         model: a `ServingModel`, or what `tf.saved_model.load` makes of its export.
@@ -73,30 +100,39 @@ class Inference:
     Attributes:
         image_shape: (H, W, C).
         latent_dim: D.
+        is_conditional: whether the model takes labels.
+        can_sample: whether there is a prior to draw from; a sparse autoencoder has none.
     """
 
     def __init__(self, model: Any, image_shape: tuple[int, int, int], latent_dim: int) -> None:
         self._model = model
         self.image_shape = image_shape
         self.latent_dim = latent_dim
+        self.is_conditional = "label" in _input_names(model.signatures["decode"])
+        self.can_sample = "sample" in model.signatures
 
-    def encode(self, image: np.ndarray) -> Encoding:
-        """Returns the posterior of each image."""
-        return Encoding(**self._call("encode", image=unit_images(image, self.image_shape)))
+    def encode(self, image: np.ndarray, label: Labels = None) -> Encoding | Code:
+        """Returns the posterior, or of a sparse autoencoder the code, of each image."""
+        image = unit_images(image, self.image_shape)
+        encoded = self._call("encode", image=image, **self._labels(label, len(image)))
+        return Code(**encoded) if "code" in encoded else Encoding(**encoded)
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
+    def decode(self, z: np.ndarray, label: Labels = None) -> np.ndarray:
         """Returns the mean image of p(x|z), [N, H, W, C], for finite floats z [N, D]."""
-        return self._call("decode", z=self._latents(z))["image"]
+        z = self._latents(z)
+        return self._call("decode", z=z, **self._labels(label, len(z)))["image"]
 
-    def reconstruct(self, image: np.ndarray) -> np.ndarray:
-        """Returns each image decoded from the z that stands for it, [N, H, W, C]."""
-        return self._call("reconstruct", image=unit_images(image, self.image_shape))["image"]
+    def reconstruct(self, image: np.ndarray, label: Labels = None) -> np.ndarray:
+        """Returns each image decoded from the z or code that stands for it, [N, H, W, C]."""
+        image = unit_images(image, self.image_shape)
+        return self._call("reconstruct", image=image, **self._labels(label, len(image)))["image"]
 
-    def score(self, image: np.ndarray) -> Scores:
+    def score(self, image: np.ndarray, label: Labels = None) -> Scores:
         """Returns how well the model knows each image."""
-        return Scores(**self._call("score", image=unit_images(image, self.image_shape)))
+        image = unit_images(image, self.image_shape)
+        return Scores(**self._call("score", image=image, **self._labels(label, len(image))))
 
-    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+    def sample(self, count: int, seed: int = 0, label: Labels = None) -> np.ndarray:
         """Returns mean images of draws from the prior, [count, H, W, C].
 
         Image i is drawn with the seed 2^32 seed + i of the signature `sample`, so it is the same
@@ -105,49 +141,83 @@ class Inference:
         Args:
             count: how many, at least 0.
             seed: in [0, 2^31).
+            label: the class to draw, or [count] of them.
+
+        Raises:
+            ValueError: an argument is wrong, or the model cannot be sampled.
         """
+        if not self.can_sample:
+            raise ValueError(NO_SAMPLES)
         if count < 0:
             raise ValueError(f"count must be at least 0, got {count}")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed must be in [0, 2**31), got {seed}")
         seeds = (np.int64(seed) << 32) + np.arange(count, dtype=np.int64)
-        return self._call("sample", seed=seeds)["image"]
+        return self._call("sample", seed=seeds, **self._labels(label, count))["image"]
 
-    def interpolate(self, image_a: np.ndarray, image_b: np.ndarray, steps: int) -> np.ndarray:
+    def interpolate(
+        self, image_a: np.ndarray, image_b: np.ndarray, steps: int, label: Labels = None
+    ) -> np.ndarray:
         """Decodes points on the straight line between the posterior means of pairs of images.
 
         Args:
             image_a: N images, the first of each pair.
             image_b: N images, the second.
             steps: points on the line, both ends included, at least 2.
+            label: the class of each pair, of both its images.
 
         Returns:
             float32 [N, steps, H, W, C].
         """
         if steps < 2:
             raise ValueError(f"steps must be at least 2, got {steps}")
-        start, end = self.encode(image_a).point, self.encode(image_b).point
+        start, end = self.encode(image_a, label).point, self.encode(image_b, label).point
         if len(start) != len(end):
             raise ValueError(
                 f"image_a and image_b must be of one length, got {len(start)} and {len(end)}"
             )
         weight = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
         z = (1.0 - weight) * start[:, None] + weight * end[:, None]
-        image = self.decode(z.reshape(-1, self.latent_dim))
+        if label is not None and np.ndim(label):
+            label = np.repeat(label, steps)
+        image = self.decode(z.reshape(-1, self.latent_dim), label)
         return image.reshape(len(start), steps, *self.image_shape)
 
-    def _call(self, signature: str, **named_input: np.ndarray) -> dict[str, np.ndarray]:
-        ((name, array),) = named_input.items()
+    def _labels(self, label: Labels, count: int) -> dict[str, np.ndarray]:
+        """Returns the labels as an input of a signature; none for a model that takes none."""
+        if not self.is_conditional:
+            if label is not None:
+                raise ValueError("this model is not conditional: it takes no label")
+            return {}
+        if label is None:
+            raise ValueError("this model is conditional: it needs a label (-1: unknown)")
+        label = np.asarray(label)
+        if not np.issubdtype(label.dtype, np.integer) or label.shape not in ((), (count,)):
+            raise ValueError(
+                f"label must be an integer or integers [{count}], got {label.dtype} "
+                f"{list(label.shape)}"
+            )
+        return {"label": np.broadcast_to(label, [count]).astype(np.int32)}
+
+    def _call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        count = len(next(iter(inputs.values())))
         function = self._model.signatures[signature]
         chunks: dict[str, list[np.ndarray]] = {}
         # Once at least: an empty array has empty outputs of the right shape.
-        for first in range(0, max(len(array), 1), CHUNK):
-            rows = array[first : first + CHUNK]
-            filled = np.zeros([CHUNK, *array.shape[1:]], array.dtype)
-            filled[: len(rows)] = rows
-            for output, value in function(**{name: tf.constant(filled)}).items():
-                chunks.setdefault(output, []).append(value.numpy()[: len(rows)])
+        for first in range(0, max(count, 1), CHUNK):
+            tensors = {name: _filled(array[first:]) for name, array in inputs.items()}
+            for output, value in self._answer(function, tensors).items():
+                chunks.setdefault(output, []).append(value.numpy()[: count - first])
         return {output: np.concatenate(parts) for output, parts in chunks.items()}
+
+    def _answer(
+        self, function: Callable[..., Any], tensors: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        try:
+            return function(**tensors)
+        except tf.errors.InvalidArgumentError as error:
+            # Only a label is left for the graph to refuse: an export alone knows its classes.
+            raise ValueError(error.message) from None
 
     def _latents(self, z: np.ndarray) -> np.ndarray:
         z = np.asarray(z)
@@ -160,6 +230,20 @@ class Inference:
         if not np.isfinite(z).all():
             raise ValueError("z must be finite in float32, got NaN or infinity")
         return z
+
+
+def _input_names(signature: Any) -> set[str]:
+    """Returns the names of the inputs of a `tf.function`, or of a signature that was loaded."""
+    if hasattr(signature, "input_signature"):
+        return {spec.name for spec in signature.input_signature}
+    return set(signature.structured_input_signature[1])
+
+
+def _filled(rows: np.ndarray) -> tf.Tensor:
+    """Returns the first `CHUNK` rows, filled up with zeros if there are fewer."""
+    filled = np.zeros([CHUNK, *rows.shape[1:]], rows.dtype)
+    filled[: len(rows)] = rows[:CHUNK]
+    return tf.constant(filled)
 
 
 def unit_images(image: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

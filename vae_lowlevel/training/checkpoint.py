@@ -31,7 +31,9 @@ class RunCheckpoints:
             max_to_keep,
         )
         self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=state.model), os.path.join(model_dir, "best"), max_to_keep=1
+            tf.train.Checkpoint(model=state.evaluated_model),
+            os.path.join(model_dir, "best"),
+            max_to_keep=1,
         )
 
     def save(self) -> None:
@@ -61,11 +63,11 @@ class RunCheckpoints:
         return True
 
 
-def restore_best(model_dir: str, model: tf.Module) -> str:
-    """Restores the best weights of a run into a model and returns the checkpoint's path.
+def find_best(model_dir: str) -> str:
+    """Returns the checkpoint of the best weights of a run.
 
     Raises:
-        RunError: there are none, or they belong to another model.
+        RunError: there are none.
     """
     path = tf.train.latest_checkpoint(os.path.join(model_dir, "best"))
     if path is None:
@@ -74,6 +76,16 @@ def restore_best(model_dir: str, model: tf.Module) -> str:
             "yet. Train it first: python -m vae_lowlevel.train "
             f"--flagfile={os.path.join(model_dir, 'flags.cfg')}"
         )
+    return path
+
+
+def restore_best(model_dir: str, model: tf.Module) -> str:
+    """Restores the best weights of a run into a model and returns the checkpoint's path.
+
+    Raises:
+        RunError: there are none, or they belong to another model.
+    """
+    path = find_best(model_dir)
     try:
         tf.train.Checkpoint(model=model).restore(path).assert_consumed()
     except (tf.errors.OpError, AssertionError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.state import TrainState
-from vae_lowlevel.training.step import STEP_SCALARS, TrainBlock
+from vae_lowlevel.training.step import TrainBlock
 from vae_lowlevel.training.summaries import Summaries
 
 # Steps in a row without a finite gradient after which going on is hopeless.
@@ -41,7 +41,7 @@ class LoopSettings:
         block_steps: steps between two reads of the host.
         call_steps: steps of one call to the device; at most `block_steps`.
         checkpoint_every: steps between checkpoints; None for each epoch.
-        patience: epochs without a better validation ELBO before the end; None for no limit.
+        patience: epochs without a better validation score before the end; None for no limit.
         batch_size: examples a step, for images/s.
     """
 
@@ -61,11 +61,12 @@ class TrainingLoop:
         state: changed by `train_block`.
         progress: the run's course, updated here.
         train_block: runs up to `settings.call_steps` steps on the device.
-        terms: names of the objective's terms, in the order of `train_block`.
+        columns: names of what a step reports, in the order of `train_block`.
         images: uint8 [N, H, W, C], resident on the device.
         labels: int32 [N], resident on the device.
         order: which rows each step takes.
         validate: step -> means of the validation split, or None if there is none.
+        score: validation means -> how good they are, higher is better.
         checkpoints: where the state goes.
         summaries: for TensorBoard.
         reporter: for the user.
@@ -78,11 +79,12 @@ class TrainingLoop:
         state: TrainState,
         progress: Progress,
         train_block: TrainBlock,
-        terms: tuple[str, ...],
+        columns: tuple[str, ...],
         images: tf.Tensor,
         labels: tf.Tensor,
         order: Order,
         validate: Callable[[int], dict[str, float]] | None,
+        score: Callable[[Mapping[str, float]], float],
         checkpoints: RunCheckpoints,
         summaries: Summaries,
         reporter: Reporter,
@@ -91,11 +93,12 @@ class TrainingLoop:
         self._state = state
         self._progress = progress
         self._train_block = train_block
-        self._columns = (*terms, *STEP_SCALARS)
+        self._columns = columns
         self._images = images
         self._labels = labels
         self._order = order
         self._validate = validate
+        self._score = score
         self._checkpoints = checkpoints
         self._summaries = summaries
         self._reporter = reporter
@@ -162,20 +165,28 @@ class TrainingLoop:
     def _account(self, step: int, rows: np.ndarray, seconds: float) -> None:
         """Adds a block to the epoch and shows it."""
         progress = self._progress
-        for row in rows:
-            # One after another, so that the sums do not depend on where blocks begin.
-            progress.epoch_sums = progress.epoch_sums + row
-            is_skipped = row[self._columns.index("skipped")] > 0
+        is_skipped_row = rows[:, self._columns.index("skipped")] > 0
+        for row, is_skipped in zip(rows, is_skipped_row, strict=True):
+            # One after another, so that the sums do not depend on where blocks begin. The terms of
+            # a skipped step may not be finite: it counts as skipped and no more.
+            counted = np.array(self._columns) == "skipped" if is_skipped else row
+            progress.epoch_sums = progress.epoch_sums + counted
             progress.skipped_in_row = progress.skipped_in_row + 1 if is_skipped else 0
             if progress.skipped_in_row >= MOST_SKIPPED_IN_ROW:
                 self._stop_diverged(step, row)
         progress.epoch_steps += len(rows)
         progress.epoch_seconds += seconds
         progress.seconds += seconds
-        means = dict(zip(self._columns, rows.mean(0, dtype=np.float64).tolist(), strict=True))
+        sums = rows[~is_skipped_row].sum(0, dtype=np.float64)
+        means = self._means(sums, len(rows), int(is_skipped_row.sum()))
         images_per_second = len(rows) * self._settings.batch_size / seconds
         self._summaries.scalars("train", step, {**means, "images_per_second": images_per_second})
         self._reporter.block(step, means, images_per_second)
+
+    def _means(self, sums: np.ndarray, steps: int, skipped: int) -> dict[str, float]:
+        """Returns the means over the steps that were not skipped, and the part that was."""
+        means = dict(zip(self._columns, (sums / max(steps - skipped, 1)).tolist(), strict=True))
+        return {**means, "skipped": skipped / steps}
 
     def _stop_diverged(self, step: int, row: np.ndarray) -> None:
         values = ", ".join(
@@ -192,8 +203,8 @@ class TrainingLoop:
         """Validates, keeps the best weights, and decides about early stopping."""
         progress = self._progress
         epoch = -(-step // self._order.steps_per_epoch)
-        means = progress.epoch_sums / progress.epoch_steps
-        train = dict(zip(self._columns, means.tolist(), strict=True))
+        skipped = round(progress.epoch_sums[self._columns.index("skipped")])
+        train = self._means(progress.epoch_sums, progress.epoch_steps, skipped)
         train["images_per_second"] = (
             progress.epoch_steps * self._settings.batch_size / progress.epoch_seconds
         )
@@ -208,9 +219,9 @@ class TrainingLoop:
             progress.history.pop()
         progress.history.append(record)
 
-        elbo = record["validation"].get("elbo")
-        if elbo is None or progress.best_elbo is None or elbo > progress.best_elbo:
-            progress.best_elbo, progress.best_epoch = elbo, epoch
+        score = self._score(record["validation"]) if record["validation"] else None
+        if score is None or progress.best_score is None or score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, epoch
             self._checkpoints.save_best()
         self._reporter.epoch(epoch, train, record["validation"], progress.epoch_seconds)
         if step % self._order.steps_per_epoch == 0:

@@ -21,7 +21,8 @@ class Progress(tf.train.experimental.PythonState):
         epoch_steps: steps in `epoch_sums`.
         epoch_seconds: training time in `epoch_sums`.
         skipped_in_row: latest steps without a break whose gradient was not finite.
-        best_elbo: best validation ELBO so far, nats; None before the first.
+        best_score: best validation score so far, higher is better (of a VAE the ELBO in nats); None
+            before the first.
         best_epoch: the epoch it was reached in.
         seconds: training time in all sessions of the run.
     """
@@ -32,7 +33,7 @@ class Progress(tf.train.experimental.PythonState):
         self.epoch_steps = 0
         self.epoch_seconds = 0.0
         self.skipped_in_row = 0
-        self.best_elbo: float | None = None
+        self.best_score: float | None = None
         self.best_epoch = 0
         self.seconds = 0.0
 
@@ -43,7 +44,7 @@ class Progress(tf.train.experimental.PythonState):
         self.epoch_seconds = 0.0
 
     def is_out_of_patience(self, patience: int | None) -> bool:
-        """Returns whether `patience` epochs passed without a better validation ELBO."""
+        """Returns whether `patience` epochs passed without a better validation score."""
         if patience is None or not self.history:
             return False
         return self.history[-1]["epoch"] - self.best_epoch >= patience

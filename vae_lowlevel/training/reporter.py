@@ -11,6 +11,8 @@ import tqdm
 LINE_SECONDS = 30.0
 
 SHOWN_TERMS = ("loss", "elbo", "bpd", "distortion", "rate", "mse")
+SHOWN_TERMS += ("reconstruction", "penalty", "mean_activation", "psnr")
+BLOCK_TERMS = ("loss", "distortion", "rate", "reconstruction", "penalty")
 
 
 class Reporter:
@@ -38,7 +40,7 @@ class Reporter:
     def block(self, step: int, terms: dict[str, float], images_per_second: float) -> None:
         """Shows the means of a block that ended at `step`."""
         epoch = (step - 1) // self._steps_per_epoch + 1
-        values = {name: terms[name] for name in ("loss", "distortion", "rate") if name in terms}
+        values = {name: terms[name] for name in BLOCK_TERMS if name in terms}
         if self._bar is not None:
             shown = {name: f"{value:.4g}" for name, value in values.items()}
             self._bar.set_postfix(epoch=epoch, **shown, img_s=f"{images_per_second:.0f}")

@@ -13,8 +13,14 @@ from vae_lowlevel.types import Batch
 
 TrainBlock = Callable[..., tf.Tensor]
 
-# Reported for each step, after the objective's own terms.
-STEP_SCALARS = ("kl_weight", "learning_rate", "gradient_norm", "skipped")
+# Reported for each step, after the objective's own terms and schedules.
+STEP_SCALARS = ("learning_rate", "gradient_norm", "skipped")
+
+
+def step_columns(objective: Any, state: TrainState) -> tuple[str, ...]:
+    """Returns the names of what a step reports, in order."""
+    scale = () if state.loss_scale is None else ("loss_scale",)
+    return (*objective.terms, *objective.schedules, *scale, *STEP_SCALARS)
 
 
 def scale_image(image: tf.Tensor) -> tf.Tensor:
@@ -39,7 +45,7 @@ def make_train_block(
     Args:
         state: trained in place; built inside the strategy's scope.
         objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms with `loss`;
-            `terms` are their names, `kl_weight` a schedule.
+            `terms` are their names, `schedules` what changes over the run, by name.
         learning_rate: step -> rate.
         strategy: runs the step on each of its replicas.
         batch_size: examples a step over all replicas.
@@ -51,14 +57,15 @@ def make_train_block(
 
     Returns:
         block(images, labels, order, steps) -> float32 [block_steps, K], the global means
-        of each step's terms, then `STEP_SCALARS`; rows after `steps` are zero. `images` uint8
-        [N, H, W, C], `labels` int32 [N], `order` int32 [block_steps, batch_size] (rows of `images`
-        for each step), `steps` int32 scalar.
+        of what `step_columns` names; rows after `steps` are zero. `images` uint8 [N, H, W, C],
+        `labels` int32 [N], `order` int32 [block_steps, batch_size] (rows of `images` for each
+        step), `steps` int32 scalar.
     """
     replicas = strategy.num_replicas_in_sync
     rows = batch_size // replicas
     root = fold(make_seed(seed), "training")
-    model, optimizer = state.model, state.optimizer
+    model, optimizer, loss_scale = state.model, state.optimizer, state.loss_scale
+    trained = state.trained_variables()
 
     def global_mean(values: tf.Tensor) -> tf.Tensor:
         return _all_reduce(tf.reduce_sum(values, 0)) / batch_size
@@ -72,12 +79,14 @@ def make_train_block(
         image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         noise = BatchNoise(fold(root, step), first_row, rows, batch_size)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(trained)
             computed = objective(model, Batch(scale_image(image), label), noise, step, global_mean)
             # Sum over the own rows / global batch: the sum over replicas is the global mean.
             means = [tf.reduce_sum(term) / batch_size for term in computed]
             loss = means[objective.terms.index("loss")]
-        return tf.stack(means), tape.gradient(loss, model.trainable_variables)
+            loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
+        return tf.stack(means), tape.gradient(loss, trained)
 
     if jit_compile and replicas > 1:
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
@@ -90,20 +99,30 @@ def make_train_block(
         means, gradients = compute_gradients(
             tf.gather(images, own), tf.gather(labels, own), first_row, step
         )
-        safe = clip(_all_reduce(gradients))
+        gradients = _all_reduce(gradients)
+        scalars = [schedule(step) for schedule in objective.schedules.values()]
+        if loss_scale is not None:
+            scalars.append(tf.identity(loss_scale.scale))
+            gradients = loss_scale.unscale(gradients)
+        safe = clip(gradients)
+        if loss_scale is not None:
+            loss_scale.update(safe.is_finite)
         rate = learning_rate(step)
-        optimizer.apply(model.trainable_variables, safe.gradients, rate, safe.is_finite)
+        optimizer.apply(trained, safe.gradients, rate, safe.is_finite)
+        if state.averaged is not None:
+            state.averaged.update(model, optimizer.updates, safe.is_finite)
         state.step.assign_add(1)
         skipped = 1.0 - tf.cast(safe.is_finite, tf.float32)
         # Equal on every replica: divided so that the sum over replicas gives them back.
-        scalars = tf.stack([objective.kl_weight(step), rate, safe.norm, skipped]) / replicas
+        norm = tf.where(safe.is_finite, safe.norm, 0.0)
+        scalars = tf.stack([*scalars, rate, norm, skipped]) / replicas
         return tf.concat([means, scalars], 0)
 
     @tf.function(jit_compile=jit_compile and replicas == 1)
     def train_block(
         images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:
-        width = len(objective.terms) + len(STEP_SCALARS)
+        width = len(step_columns(objective, state))
         history = tf.TensorArray(tf.float32, block_steps, element_shape=[width])
         history = history.unstack(tf.zeros([block_steps, width]))
         for index in tf.range(steps):

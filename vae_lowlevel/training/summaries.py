@@ -18,6 +18,7 @@ class Summaries:
         model_dir: the run folder.
         model: draws the image grids.
         images: float32 [N, H, W, C] in [0, 1]; the first 16 are shown.
+        labels: int32 [N], of `images`.
         seed: int32 [2], of the sample grid: the same draws each time.
         draw_grid: (images, columns) -> uint8 [height, width, C].
     """
@@ -27,6 +28,7 @@ class Summaries:
         model_dir: str,
         model: tf.Module,
         images: np.ndarray,
+        labels: np.ndarray,
         seed: tf.Tensor,
         draw_grid: Callable[[np.ndarray, int], np.ndarray],
     ) -> None:
@@ -36,8 +38,12 @@ class Summaries:
             for split in ("train", "validation")
         }
         self._images = tf.constant(images[:GRID_IMAGES])
-        self._reconstruct = tf.function(model.reconstruct)
-        self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed))
+        label = tf.constant(labels[:GRID_IMAGES])
+        self._reconstruct = tf.function(lambda image: model.given(label).reconstruct(image))
+        # A model without a prior has no samples to show.
+        self._sample = None
+        if hasattr(model, "sample"):
+            self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
         """Writes scalars of the split "train" or "validation"."""
@@ -47,11 +53,9 @@ class Summaries:
 
     def image_grids(self, step: int) -> None:
         """Writes grids of inputs, their reconstructions and samples to the split "validation"."""
-        grids = {
-            "input": self._images,
-            "reconstruction": self._reconstruct(self._images),
-            "sample": self._sample(),
-        }
+        grids = {"input": self._images, "reconstruction": self._reconstruct(self._images)}
+        if self._sample is not None:
+            grids["sample"] = self._sample()
         with self._writers["validation"].as_default(step):
             for name, images in grids.items():
                 tf.summary.image(name, self._draw_grid(images.numpy(), 4)[None])

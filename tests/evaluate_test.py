@@ -1,0 +1,209 @@
+"""Runs of every kind of model, trained for a moment, measured and used."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vae_lowlevel.workflow
+from vae_lowlevel import evaluate, inference, startup, train
+from vae_lowlevel.config import Config
+from vae_lowlevel.export import export_run
+from vae_lowlevel.loading import load, load_model
+
+SETTINGS = {
+    "dataset": "shapes",
+    "image_size": 8,
+    "shapes_examples": 60,
+    "validation_size": 10,
+    "network": "mlp",
+    "latent_dim": 2,
+    "encoder_units": (8,),
+    "decoder_units": (8,),
+    "batch_size": 10,
+    "epochs": 1,
+    "steps_per_loop": 5,
+    "export_dir": "",
+}
+KINDS = {
+    "sparse": {"model": "sparse_autoencoder", "corruption": "gaussian", "ema_decay": 0.5},
+    "conditional": {"conditional": True, "capacity": 2.0, "precision": "float16"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_evaluation():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae_lowlevel.workflow, "EVALUATION_BATCH", 10)
+        yield
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / request.param
+    train.run(Config.from_flat({**SETTINGS, **KINDS[request.param], "model_dir": str(folder)}))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    return export_run(run, str(tmp_path_factory.mktemp("exports")))
+
+
+def metrics(run):
+    with open(os.path.join(run, "metrics.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def call(module, options, *words):
+    return startup.main("", options, module.run, [*words, "--tensorflow_log"])
+
+
+def is_sparse(run):
+    return os.path.basename(run) == "sparse"
+
+
+def test_run_reports_the_terms_of_its_objective(run):
+    names = {"loss", "mse", "psnr", "ssim", "active_units", "latents"}
+    names |= {"reconstruction", "penalty", "mean_activation"} if is_sparse(run) else set()
+    names |= set() if is_sparse(run) else {"elbo", "distortion", "rate"}
+    assert set(metrics(run)["test"]) == names
+    columns = set(metrics(run)["history"][0]["train"])
+    assert ("capacity" in columns) == ("loss_scale" in columns) == (not is_sparse(run))
+
+
+def test_figures_show_what_the_model_can_do(run):
+    shown = {"reconstructions.png", "latent.png"}
+    shown.add("units.png" if is_sparse(run) else "samples.png")
+    assert {*os.listdir(os.path.join(run, "figures"))} - {"denoising.png"} == shown
+    if not is_sparse(run):
+        # One column for each of the three classes, ten rows, of tiles of 8 pixels.
+        picture = tf.io.decode_png(tf.io.read_file(os.path.join(run, "figures", "samples.png")))
+        assert picture.shape == (10 * 10 - 2, 3 * 10 - 2, 1)
+
+
+@pytest.mark.parametrize("corruption", ["gaussian", "mask", "salt_and_pepper"])
+def test_corrupted_images_are_measured_beside_the_clean_ones(run, corruption, capsys):
+    before = metrics(run)["test"]
+    flags = [f"--model_dir={run}", f"--corruption={corruption}", "--corruption_strength=0.9"]
+    assert call(evaluate, evaluate.EvaluateOptions, *flags) == 0
+    assert f"test split, {corruption}" in capsys.readouterr().out
+    after = metrics(run)
+    assert after["test"] == before
+    corrupted = after["test_corrupted"]
+    assert (corrupted["corruption"], corrupted["corruption_strength"]) == (corruption, 0.9)
+    assert corrupted["mse"] != before["mse"]
+    assert os.path.isfile(os.path.join(run, "figures", "denoising.png"))
+
+
+def test_evaluate_without_corruption_gives_the_numbers_of_the_run(run):
+    before = metrics(run)["test"]
+    assert call(evaluate, evaluate.EvaluateOptions, f"--model_dir={run}") == 0
+    assert metrics(run)["test"] == before
+
+
+def test_strength_above_all_pixels_is_refused(run, capsys):
+    flags = [f"--model_dir={run}", "--corruption=mask", "--corruption_strength=1.5"]
+    assert call(evaluate, evaluate.EvaluateOptions, *flags) == 2
+    assert "must be at most 1, got 1.5" in capsys.readouterr().err
+
+
+def test_run_and_export_answer_alike(run, exported):
+    image = np.random.default_rng(0).uniform(size=[3, 8, 8, 1]).astype(np.float32)
+    label = {} if is_sparse(run) else {"label": np.array([0, 2, -1])}
+    own, other = load(run), load(exported)
+    assert own.can_sample == other.can_sample == (not is_sparse(run))
+    assert own.is_conditional == other.is_conditional == (not is_sparse(run))
+    assert own.latent_dim == other.latent_dim == 2
+    for a, b in zip(own.encode(image, **label), other.encode(image, **label), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    np.testing.assert_allclose(
+        own.reconstruct(image, **label), other.reconstruct(image, **label), atol=1e-6
+    )
+    between = other.interpolate(image[:2], image[1:], 3, **({} if is_sparse(run) else {"label": 1}))
+    assert between.shape == (2, 3, 8, 8, 1)
+
+
+def test_sample_says_what_it_needs_or_that_there_is_none(run, exported):
+    model = load(exported)
+    if is_sparse(run):
+        with pytest.raises(ValueError, match="has no prior over its codes"):
+            model.sample(2)
+        with pytest.raises(ValueError, match="it takes no label"):
+            model.decode(np.zeros([1, 2]), label=0)
+        return
+    np.testing.assert_array_equal(
+        model.sample(4, 0, label=2), model.sample(4, 0, label=np.array([2, 2, 2, 2]))
+    )
+    assert np.abs(model.sample(2, 0, label=2) - model.sample(2, 0, label=0)).max() > 1e-4
+    for label, message in [
+        (None, "it needs a label"),
+        (3, r"sample: label must be in \[-1, 2\]"),
+        ([0, 1], r"integers \[4\], got int64 \[2\]"),
+        (1.0, "must be an integer"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.sample(4, 0, label=label)
+
+
+def infer(command, model, path, *flags):
+    words = [command, f"--model_dir={model}", f"--output={path}", *flags, "--tensorflow_log"]
+    return inference.main(words)
+
+
+def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported, tmp_path, capsys):
+    path = tmp_path / "x.npz"
+    if is_sparse(run):
+        assert infer("sample", exported, path) == 2
+        assert "cannot be sampled: it has no prior" in capsys.readouterr().err
+        assert infer("encode", run, path, "--label=1") == 2
+        assert "--label=1: the model is not conditional" in capsys.readouterr().err
+        assert infer("encode", run, path, "--count=3") == 0
+        assert np.load(path)["code"].shape == (3, 2)
+        return
+    assert infer("sample", exported, path, "--label=1", "--count=3") == 0
+    np.testing.assert_array_equal(np.load(path)["image"], load(exported).sample(3, 0, label=1))
+    assert infer("sample", exported, path) == 2
+    assert "--label is needed" in capsys.readouterr().err
+    assert infer("sample", exported, path, "--label=3") == 2
+    assert "label must be in [-1, 2]" in capsys.readouterr().err
+
+
+def test_inference_takes_the_labels_of_test_images(run, tmp_path):
+    from vae_lowlevel import settings
+    from vae_lowlevel.data import sources
+
+    path = tmp_path / "x.npz"
+    assert infer("reconstruct", run, path, "--count=5") == 0
+    test = sources.load(settings.read_run(run).data).test[:5]
+    label = {} if is_sparse(run) else {"label": test.label}
+    wanted = load(run).reconstruct(test.image, **label)
+    np.testing.assert_allclose(np.load(path)["image"], wanted, atol=1e-6)
+    if label:
+        other = load(run).reconstruct(test.image, label=(test.label + 1) % 3)
+        assert np.abs(other - wanted).max() > 1e-4
+
+
+def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_path, capsys):
+    source = load_model(run)
+    settings = {**SETTINGS, **KINDS[os.path.basename(run)], "epochs": None, "train_steps": 5}
+    settings |= {"init_from": exported, "freeze": "encoder", "model_dir": str(tmp_path / "run")}
+    # Another size of decoder: its head fits in its bias alone.
+    settings["decoder_units"] = (9,)
+    train.run(Config.from_flat(settings))
+    shown = capsys.readouterr().out
+    assert f"5 variables start from {exported}" in shown
+    assert "not taken over: decoder/head/kernel: of shape [8, 64] there, [9, 64] here" in shown
+    assert "frozen: encoder/dense_0/bias, encoder/dense_0/kernel, encoder/head/bias" in shown
+    trained = load_model(str(tmp_path / "run"))
+    for own, given in zip(trained.encoder.variables, source.encoder.variables, strict=True):
+        np.testing.assert_array_equal(own, given)
+    assert np.any(trained.decoder.layers[1].bias.numpy() != source.decoder.layers[1].bias.numpy())
+    # Gone on with, it starts from its own state, and does not look for the other run.
+    train.run(Config.from_flat({**settings, "train_steps": 10}))
+    assert "Going on at step 5" in (shown := capsys.readouterr().out)
+    assert "start from" not in shown

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import ModelConfig
+from vae_lowlevel.distributions.likelihoods import GaussianLikelihood
+from vae_lowlevel.distributions.posteriors import DiagonalPosterior
+from vae_lowlevel.distributions.priors import StandardPrior
+from vae_lowlevel.distributions.scales import FixedScale
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.models.conditional_vae import ConditionalVAE
+from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.randomness import make_seed
+
+RNG = np.random.default_rng(0)
+K, B = 3, 4
+# Six pixels, each with K channels of label beside its own.
+TO_POSTERIOR = RNG.normal(size=[6 * (1 + K), 4]).astype(np.float32)
+TO_IMAGE = RNG.normal(size=[2 + K, 6]).astype(np.float32)
+IMAGE = RNG.uniform(size=[B, 2, 3, 1]).astype(np.float32)
+LABEL = np.array([2, 0, 1, -1], np.int32)
+ONE_HOT = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
+
+
+@pytest.fixture
+def model():
+    vae = VAE(
+        image_shape=(2, 3, 1),
+        latent_dim=2,
+        encoder=lambda image: tf.reshape(image, [-1, 6 * (1 + K)]) @ TO_POSTERIOR,
+        posterior=DiagonalPosterior(2),
+        prior=StandardPrior(2),
+        decoder=lambda z: tf.reshape(z @ TO_IMAGE, [-1, 2, 3, 1]),
+        likelihood=GaussianLikelihood(FixedScale(0.5)),
+    )
+    return ConditionalVAE(vae, num_classes=K)
+
+
+def decoded(z, one_hot):
+    return scipy.special.expit(np.concatenate([z, one_hot], -1) @ TO_IMAGE).reshape(-1, 2, 3, 1)
+
+
+def encoded():
+    planes = np.broadcast_to(ONE_HOT[:, None, None, :], [B, 2, 3, K])
+    features = np.concatenate([IMAGE, planes], -1).reshape(B, -1) @ TO_POSTERIOR
+    return features[:, :2]
+
+
+def test_label_enters_the_encoder_as_channels_and_the_decoder_beside_z(model):
+    np.testing.assert_allclose(model.encode(IMAGE, LABEL).mean(), encoded(), rtol=1e-5)
+    z = RNG.normal(size=[B, 2]).astype(np.float32)
+    np.testing.assert_allclose(model.decode(z, LABEL).mean(), decoded(z, ONE_HOT), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.reconstruct(IMAGE, LABEL), decoded(encoded(), ONE_HOT), rtol=1e-5
+    )
+
+
+def test_given_labels_it_is_a_vae(model):
+    given = model.given(tf.constant(LABEL))
+    assert type(given) is VAE
+    np.testing.assert_array_equal(given.encode(IMAGE).mean(), model.encode(IMAGE, LABEL).mean())
+    np.testing.assert_array_equal(
+        given(IMAGE, make_seed(1))["z"], model(IMAGE, LABEL, make_seed(1))["z"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"), [(2, [2, 2, 2, 2]), ([1, 0, 0, 2], [1, 0, 0, 2]), (None, [0, 1, 2, 0])]
+)
+def test_sample_decodes_draws_of_the_prior_as_the_class_asked_for(model, label, classes):
+    image = model.sample(4, make_seed(3), label)
+    z = model.prior().sample(4, seed=make_seed(3)).numpy()
+    np.testing.assert_allclose(image, decoded(z, np.eye(K)[classes]), rtol=1e-5)
+
+
+SETTINGS = {
+    "latent_dim": 2,
+    "encoder_filters": (3,),
+    "encoder_strides": (2,),
+    "encoder_units": (6,),
+    "decoder_filters": (3, 3),
+    "decoder_strides": (2,),
+}
+
+
+@pytest.mark.parametrize("network", ["conv", "mlp"])
+def test_built_model_uses_the_label_in_both_halves(network):
+    config = ModelConfig(network=network, conditional=True, **SETTINGS)
+    model = assembly.build_model(config, (2, 3, 1), seed=0, num_classes=K)
+    assert model.image_shape == (2, 3, 1)
+    means = [model.encode(IMAGE, np.full([B], label, np.int32)).mean() for label in range(K)]
+    images = [model.sample(B, make_seed(0), label) for label in range(K)]
+    for one, other in [(0, 1), (1, 2)]:
+        assert np.abs(means[one] - means[other]).max() > 1e-3
+        assert np.abs(images[one] - images[other]).max() > 1e-4
+
+
+def test_variables_are_named_as_without_labels():
+    plain = assembly.build_model(ModelConfig(**SETTINGS), (2, 3, 1), seed=0)
+    conditional = assembly.build_model(
+        ModelConfig(conditional=True, **SETTINGS), (2, 3, 1), seed=0, num_classes=K
+    )
+
+    def keys(model):
+        return {variable.name for variable in model.encoder.variables}
+
+    assert keys(plain) == keys(conditional)
+    assert len(plain.variables) == len(conditional.variables)
+
+
+def test_data_without_classes_are_refused():
+    with pytest.raises(ConfigError, match="--conditional needs labels, but the data have no"):
+        assembly.build_model(ModelConfig(conditional=True), (8, 8, 1), seed=0)
