@@ -24,7 +24,8 @@ from vae_lowlevel.evaluation.latents import active_units
 from vae_lowlevel.evaluation.run_figures import draw_denoising, draw_run_figures
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.export import export_run
-from vae_lowlevel.loading import find_weights, load_model_and_weights
+from vae_lowlevel.initial_state import build_state, start_weights
+from vae_lowlevel.loading import load_model_and_weights
 from vae_lowlevel.models.table import layer_table
 from vae_lowlevel.objectives.corruption import Corruption, build_corruption
 from vae_lowlevel.objectives.elbo import Elbo
@@ -33,18 +34,13 @@ from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
 from vae_lowlevel.training.distribution import build_strategy
-from vae_lowlevel.training.initial_weights import (
-    choose_trained,
-    describe_frozen,
-    restore_matching,
-)
+from vae_lowlevel.training.initial_weights import describe_frozen
 from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.run_folder import RunFolder
 from vae_lowlevel.training.runtime import configure_runtime, device_type
-from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import make_train_block, step_columns
 from vae_lowlevel.training.summaries import Summaries
 from vae_lowlevel.types import Dataset
@@ -83,7 +79,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
         checkpoints = RunCheckpoints(folder.path, state, progress, training.max_to_keep)
         is_restored = checkpoints.restore()
         if not is_restored:
-            _start_weights(config, state, order, dataset)
+            start_weights(config, state, order, dataset)
     model = state.evaluated_model
     first_step = int(state.step.numpy())
     folder.describe(settings.format_flagfile(config), dataset)
@@ -168,12 +164,6 @@ def train_run(config: Config, folder: RunFolder) -> None:
     _finish(config, folder, dataset, progress, int(state.step.numpy()))
 
 
-def _first_images(order: BatchOrder, dataset: Dataset, count: int) -> np.ndarray:
-    """Returns up to `count` training images, float32 [n, H, W, C], those training sees first."""
-    rows = order.block(0, order.steps_per_epoch).ravel()[:count]
-    return dataset.train.image[rows].astype(np.float32) / 255.0
-
-
 def _finish(
     config: Config, folder: RunFolder, dataset: Dataset, progress: Progress, step: int
 ) -> None:
@@ -207,38 +197,6 @@ def _finish(
             },
         }
     )
-
-
-def build_state(config: Config, dataset: Dataset) -> TrainState:
-    """Builds all that training changes, at its initial values, inside the strategy's scope."""
-    model = assembly.build_model(
-        config.model, dataset.image_shape, config.training.seed, dataset.num_classes
-    )
-    trained = choose_trained(model, config.training.freeze)
-    return TrainState(
-        model,
-        assembly.build_optimizer(config.optimizer, model, trained),
-        trained=trained,
-        averaged=assembly.build_averaged_model(
-            config, model, dataset.image_shape, dataset.num_classes
-        ),
-        loss_scale=assembly.build_loss_scale(config),
-    )
-
-
-def _start_weights(config: Config, state: TrainState, order: BatchOrder, dataset: Dataset) -> None:
-    """Replaces initial weights by what the data, or another run, give in their place."""
-    if config.model.prior == "vamp":
-        images = _first_images(order, dataset, config.model.prior_components)
-        state.model.prior.start_from(images)
-    path = config.training.init_from
-    if path:
-        restored = restore_matching(find_weights(path), state.model)
-        print(f"{len(restored.names)} variables start from {path}")
-        for difference in restored.differences:
-            print(f"  not taken over: {difference}")
-    if state.averaged is not None:
-        state.averaged.start(state.model)
 
 
 def measure_run(

@@ -259,9 +259,8 @@ def flow_or_full_model(posterior, prior):
 )
 def test_other_posteriors_and_priors_are_served_too(posterior, prior, names, images, tmp_path):
     model = flow_or_full_model(posterior, prior)
-    tf.saved_model.save(
-        ServingModel(model), str(tmp_path), signatures=ServingModel(model).signatures
-    )
+    serving = ServingModel(model)
+    tf.saved_model.save(serving, str(tmp_path), signatures=serving.signatures)
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     encoded = signatures["encode"](image=tf.constant(images))
     assert set(encoded) == names

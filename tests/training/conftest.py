@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
+from vae_lowlevel.initial_state import build_state
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.training.step import make_train_block
 from vae_lowlevel.types import Dataset, Examples
-from vae_lowlevel.workflow import build_state
 
 TINY = {
     "latent_dim": 3,

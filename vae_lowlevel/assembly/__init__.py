@@ -1,0 +1,31 @@
+"""Config -> built objects. The one place that knows which setting chooses which class."""
+
+from vae_lowlevel.assembly.models import Model, build_float32_model, build_model
+from vae_lowlevel.assembly.objectives import (
+    build_final_objective,
+    build_objective,
+    build_training_objective,
+    describe_kl,
+    fit_to_pixels,
+)
+from vae_lowlevel.assembly.optimizers import (
+    build_averaged_model,
+    build_learning_rate,
+    build_loss_scale,
+    build_optimizer,
+)
+
+__all__ = [
+    "Model",
+    "build_averaged_model",
+    "build_final_objective",
+    "build_float32_model",
+    "build_learning_rate",
+    "build_loss_scale",
+    "build_model",
+    "build_objective",
+    "build_optimizer",
+    "build_training_objective",
+    "describe_kl",
+    "fit_to_pixels",
+]
