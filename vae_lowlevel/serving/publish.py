@@ -87,5 +87,9 @@ def _prune(base_dir: str, folder: str, keep_versions: int) -> None:
 def _remove_stale(base_dir: str) -> None:
     for name in os.listdir(base_dir):
         path = os.path.join(base_dir, name)
-        if name.startswith(_STAGING) and time.time() - os.path.getmtime(path) > _STALE_SECONDS:
+        try:
+            age = time.time() - os.path.getmtime(path)
+        except FileNotFoundError:  # Another export is done with it.
+            continue
+        if name.startswith(_STAGING) and age > _STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
