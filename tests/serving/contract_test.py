@@ -34,7 +34,7 @@ MODELS = {
     ),
     "iaf": (
         {
-            "network": "resnet",
+            "network": "mlp",
             "posterior": "iaf",
             "prior": "flow",
             "likelihood": "discretized_logistic",
@@ -45,19 +45,23 @@ MODELS = {
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
 }
 NUM_CLASSES = 3
-CHOOSES_SIGNATURES = ("network", "posterior", "prior", "likelihood", "model")
+CHOOSES_SIGNATURES = ("posterior", "prior", "likelihood", "model")
 SMALL = {
     "latent_dim": 3,
-    "resnet_filters": (3, 4),
     "iaf_units": (8,),
     "iaf_context": 4,
     "prior_components": 5,
     "prior_flow_steps": 2,
     "prior_flow_units": (8,),
-    "encoder_filters": (3, 4),
-    "encoder_units": (6,),
-    "decoder_units": (5,),
-    "decoder_filters": (4, 4, 3),
+}
+SMALL_NETWORKS = {
+    "conv": {
+        "encoder_filters": (3, 4),
+        "encoder_units": (6,),
+        "decoder_units": (5,),
+        "decoder_filters": (4, 4, 3),
+    },
+    "mlp": {"encoder_units": (6,), "decoder_units": (5,)},
 }
 SAMPLING = ("sample", "sample_with_temperature")
 
@@ -80,7 +84,8 @@ class Exported:
 
     def __init__(self, name, folder):
         settings, image_shape = MODELS[name]
-        config = ModelConfig(**{**SMALL, **settings})
+        network = SMALL_NETWORKS[settings.get("network", "conv")]
+        config = ModelConfig(**{**SMALL, **network, **settings})
         model = assembly.build_model(config, image_shape, seed=0, num_classes=NUM_CLASSES)
         for index, variable in enumerate(model.trainable_variables):
             variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))

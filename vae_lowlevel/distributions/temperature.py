@@ -29,7 +29,8 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
     if isinstance(distribution, tfd.MixtureSameFamily):
         components = tempered(distribution.components_distribution, temperature)
         return tfd.MixtureSameFamily(distribution.mixture_distribution, components)
-    if isinstance(distribution, tfd.TransformedDistribution):
+    # Not by its class: TFP makes it one of another, private class for a bijector like our flows.
+    if hasattr(distribution, "bijector"):
         base = tempered(distribution.distribution, temperature)
         return tfd.TransformedDistribution(base, distribution.bijector)
     raise TypeError(f"no temperature is defined for a {type(distribution).__name__}")
