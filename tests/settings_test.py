@@ -161,7 +161,7 @@ def test_words_that_are_no_flags_are_refused(argv):
             *("posterior", "prior"),
         },
     ],
-    ids=str,
+    ids=lambda names: "-".join(sorted(names)),
 )
 def test_flagfile_gives_back_every_value(tmp_path, unset):
     values = {field.name: another_value(field) for field in FIELDS if field.name not in unset}
