@@ -30,13 +30,14 @@ def load_npz(path: str) -> tuple[Examples, Examples | None]:
     if not os.path.isfile(path):
         raise DataError(f"{path}: expected a .npz file, found no such file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            # Of an .npy file np.load gives the array itself.
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: expected an .npz archive, found a single array")
+        archive = np.load(path, allow_pickle=False)
+        # Of an .npy file np.load gives the array itself.
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: expected an .npz archive, found a single array")
+        with archive:
             arrays = {name: archive[name] for name in archive.files if name in KEYS}
             found = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: expected a .npz file of plain arrays, found: {error}") from error
     if "image" not in arrays:
         raise DataError(f"{path}: expected an array named image, found {found}")
