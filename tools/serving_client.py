@@ -45,7 +45,8 @@ def ask_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> 
     except urllib.error.URLError as error:
         sys.exit(f"{url}: no answer: {error.reason}")
     # A signature of one output answers with its value alone.
-    outputs = outputs if isinstance(outputs, dict) else {"image": outputs}
+    if not isinstance(outputs, dict):
+        outputs = {"code" if arguments.command == "encode" else "image": outputs}
     return {key: np.array(value) for key, value in outputs.items()}
 
 
