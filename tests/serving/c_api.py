@@ -47,14 +47,14 @@ class CSession:
     """`TF_LoadSessionFromSavedModel` with the tag `serve`."""
 
     def __init__(self, folder):
-        self.library = load_library()
-        self.status = ctypes.c_void_p(self.library.TF_NewStatus())
-        options = ctypes.c_void_p(self.library.TF_NewSessionOptions())
-        self.graph = ctypes.c_void_p(self.library.TF_NewGraph())
-        buffer = ctypes.c_void_p(self.library.TF_NewBuffer())
+        self.lib = load_library()
+        self.status = ctypes.c_void_p(self.lib.TF_NewStatus())
+        options = ctypes.c_void_p(self.lib.TF_NewSessionOptions())
+        self.graph = ctypes.c_void_p(self.lib.TF_NewGraph())
+        buffer = ctypes.c_void_p(self.lib.TF_NewBuffer())
         tags = (ctypes.c_char_p * 1)(b"serve")
         self.session = ctypes.c_void_p(
-            self.library.TF_LoadSessionFromSavedModel(
+            self.lib.TF_LoadSessionFromSavedModel(
                 options, None, folder.encode(), tags, 1, self.graph, buffer, self.status
             )
         )
@@ -72,7 +72,7 @@ class CSession:
         keys = sorted(definition.outputs)
         fetches = [self._output(definition.outputs[key].name) for key in keys]
         results = (ctypes.c_void_p * len(keys))()
-        self.library.TF_SessionRun(
+        self.lib.TF_SessionRun(
             self.session,
             None,
             (Output * len(feeds))(*feeds),
@@ -90,37 +90,35 @@ class CSession:
         return {key: self._array(result) for key, result in zip(keys, results, strict=True)}
 
     def _check(self):
-        if self.library.TF_GetCode(self.status):
-            raise RuntimeError(self.library.TF_Message(self.status).decode())
+        if self.lib.TF_GetCode(self.status):
+            raise RuntimeError(self.lib.TF_Message(self.status).decode())
 
     def _output(self, name):
         operation, index = name.split(":")
-        found = self.library.TF_GraphOperationByName(self.graph, operation.encode())
+        found = self.lib.TF_GraphOperationByName(self.graph, operation.encode())
         return Output(found, int(index))
 
     def _tensor(self, value):
         dtype = tf.as_dtype(value.dtype)
         size = 24 * value.size if dtype == tf.string else value.nbytes
         sizes = (ctypes.c_int64 * value.ndim)(*value.shape)
-        tensor = self.library.TF_AllocateTensor(
+        tensor = self.lib.TF_AllocateTensor(
             dtype.as_datatype_enum, sizes, value.ndim, ctypes.c_size_t(size)
         )
-        data = self.library.TF_TensorData(ctypes.c_void_p(tensor))
+        data = self.lib.TF_TensorData(ctypes.c_void_p(tensor))
         if dtype == tf.string:
             for row, content in enumerate(value):
                 string = ctypes.c_void_p(data + row * ctypes.sizeof(String))
-                self.library.TF_StringInit(string)
-                self.library.TF_StringCopy(string, content, ctypes.c_size_t(len(content)))
+                self.lib.TF_StringInit(string)
+                self.lib.TF_StringCopy(string, content, ctypes.c_size_t(len(content)))
         elif size:
             ctypes.memmove(data, np.ascontiguousarray(value).ctypes.data, size)
         return tensor
 
     def _array(self, tensor):
         tensor = ctypes.c_void_p(tensor)
-        dtype = tf.as_dtype(self.library.TF_TensorType(tensor)).as_numpy_dtype
-        shape = [
-            self.library.TF_Dim(tensor, axis) for axis in range(self.library.TF_NumDims(tensor))
-        ]
-        size = self.library.TF_TensorByteSize(tensor)
-        content = ctypes.string_at(self.library.TF_TensorData(tensor), size) if size else b""
+        dtype = tf.as_dtype(self.lib.TF_TensorType(tensor)).as_numpy_dtype
+        shape = [self.lib.TF_Dim(tensor, axis) for axis in range(self.lib.TF_NumDims(tensor))]
+        size = self.lib.TF_TensorByteSize(tensor)
+        content = ctypes.string_at(self.lib.TF_TensorData(tensor), size) if size else b""
         return np.frombuffer(content, dtype).reshape(shape)

@@ -126,6 +126,30 @@ def test_replicas_on_both_sides_of_the_capacity_train_as_one(make_run, two_logic
     assert terms["loss"] == pytest.approx(terms["distortion"] + distance, rel=1e-3)
 
 
+def test_replicas_on_both_sides_of_the_free_bits_train_as_one(make_run, two_logical_cpus):
+    run = make_run()
+    model = run.state.model
+    image = tf.cast(tf.gather(run.images, run.order[0]), tf.float32) / 255
+    kl = model.kl_per_dimension(model.encode(image)).numpy()
+    halves = np.stack([kl[:4].mean(0), kl[4:].mean(0)])
+    dimension = np.argmax(abs(halves[0] - halves[1]))
+    # Between the means of the halves, but not in the middle: only the mean of all decides.
+    free_bits = float(0.7 * halves[0, dimension] + 0.3 * halves[1, dimension])
+    assert np.ptp(halves[:, dimension]) > 1e-3
+    objective = Elbo(kl_weight=kl_schedules.constant(1e4), free_bits=free_bits)
+    one = make_run(objective=objective)
+    strategy = tf.distribute.MirroredStrategy(
+        [device.name for device in two_logical_cpus],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+    two = make_run(strategy, objective=objective)
+    values, expected = train(two, steps=1)[0], train(one, steps=1)[0]
+    np.testing.assert_allclose(values, expected, rtol=2e-4, atol=1e-6)
+    terms = dict(zip(objective.terms, expected, strict=False))
+    penalised = np.where(kl.mean(0) > free_bits, kl, free_bits).sum(-1).mean()
+    assert terms["loss"] == pytest.approx(terms["distortion"] + 1e4 * penalised, rel=1e-3)
+
+
 class Wrapped:
     """An objective with other noise, or another loss at some step."""
 
