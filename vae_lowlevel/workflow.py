@@ -34,6 +34,7 @@ from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
 from vae_lowlevel.training.distribution import build_strategy
+from vae_lowlevel.training.feed import ResidentFeed
 from vae_lowlevel.training.initial_weights import describe_frozen
 from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
@@ -100,7 +101,6 @@ def train_run(config: Config, folder: RunFolder) -> None:
         settings=LoopSettings(
             total_steps=total_steps,
             block_steps=training.steps_per_loop,
-            call_steps=call_steps,
             checkpoint_every=training.checkpoint_every,
             patience=training.early_stopping_patience,
             batch_size=training.batch_size,
@@ -119,9 +119,12 @@ def train_run(config: Config, folder: RunFolder) -> None:
             jit_compile=is_compiled,
         ),
         columns=columns,
-        images=tf.constant(dataset.train.image),
-        labels=tf.constant(dataset.train.label),
-        order=order,
+        feed=ResidentFeed(
+            tf.constant(dataset.train.image),
+            tf.constant(dataset.train.label),
+            order,
+            call_steps,
+        ),
         validate=validate if len(dataset.validation) else None,
         score=objective.score,
         checkpoints=checkpoints,

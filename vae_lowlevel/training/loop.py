@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.checkpoint import RunCheckpoints
+from vae_lowlevel.training.feed import Feed
 from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.reporter import Reporter
@@ -23,15 +23,6 @@ from vae_lowlevel.training.summaries import Summaries
 MOST_SKIPPED_IN_ROW = 20
 
 
-class Order(Protocol):
-    """Which examples each step takes."""
-
-    steps_per_epoch: int
-
-    def block(self, step: int, steps: int) -> np.ndarray:
-        """Returns int32 [steps, batch_size], rows of the training split from step `step` on."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopSettings:
     """When the loop does what, in steps.
@@ -39,7 +30,6 @@ class LoopSettings:
     Attributes:
         total_steps: length of the run.
         block_steps: steps between two reads of the host.
-        call_steps: steps of one call to the device; at most `block_steps`.
         checkpoint_every: steps between checkpoints; None for each epoch.
         patience: epochs without a better validation score before the end; None for no limit.
         batch_size: examples a step, for images/s.
@@ -47,7 +37,6 @@ class LoopSettings:
 
     total_steps: int
     block_steps: int
-    call_steps: int
     checkpoint_every: int | None
     patience: int | None
     batch_size: int
@@ -60,11 +49,9 @@ class TrainingLoop:
         settings: when to do what.
         state: changed by `train_block`.
         progress: the run's course, updated here.
-        train_block: runs up to `settings.call_steps` steps on the device.
+        train_block: runs the steps of a call of `feed` on the device.
         columns: names of what a step reports, in the order of `train_block`.
-        images: uint8 [N, H, W, C], resident on the device.
-        labels: int32 [N], resident on the device.
-        order: which rows each step takes.
+        feed: gives `train_block` its data.
         validate: step -> means of the validation split, or None if there is none.
         score: validation means -> how good they are, higher is better.
         checkpoints: where the state goes.
@@ -80,9 +67,7 @@ class TrainingLoop:
         progress: Progress,
         train_block: TrainBlock,
         columns: tuple[str, ...],
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        order: Order,
+        feed: Feed,
         validate: Callable[[int], dict[str, float]] | None,
         score: Callable[[Mapping[str, float]], float],
         checkpoints: RunCheckpoints,
@@ -94,9 +79,7 @@ class TrainingLoop:
         self._progress = progress
         self._train_block = train_block
         self._columns = columns
-        self._images = images
-        self._labels = labels
-        self._order = order
+        self._feed = feed
         self._validate = validate
         self._score = score
         self._checkpoints = checkpoints
@@ -118,7 +101,7 @@ class TrainingLoop:
             seconds = time.monotonic() - start
             step += len(rows)
             self._account(step, rows, seconds)
-            if step % self._order.steps_per_epoch == 0 or step == settings.total_steps:
+            if step % self._feed.steps_per_epoch == 0 or step == settings.total_steps:
                 self._finish_epoch(step)
             if self._is_checkpoint(step):
                 self._checkpoints.save()
@@ -135,28 +118,20 @@ class TrainingLoop:
     def _next_event(self, step: int) -> int:
         """Returns the step at which the block that starts at `step` has to end."""
         settings = self._settings
-        periods = [self._order.steps_per_epoch]
+        periods = [self._feed.steps_per_epoch]
         if settings.checkpoint_every is not None:
             periods.append(settings.checkpoint_every)
         events = [(step // period + 1) * period for period in periods]
         return min(step + settings.block_steps, settings.total_steps, *events)
 
     def _is_checkpoint(self, step: int) -> bool:
-        return step % (self._settings.checkpoint_every or self._order.steps_per_epoch) == 0
+        return step % (self._settings.checkpoint_every or self._feed.steps_per_epoch) == 0
 
     def _run_block(self, step: int, steps: int, stop: StopRequest) -> np.ndarray:
         """Runs up to `steps` steps, fewer if asked to stop; returns their values [steps, K]."""
-        call_steps = self._settings.call_steps
-        order = self._order.block(step, steps)
         calls = []
-        for first in range(0, steps, call_steps):
-            rows = order[first : first + call_steps]
-            padded = np.zeros([call_steps, order.shape[1]], np.int32)
-            padded[: len(rows)] = rows
-            values = self._train_block(
-                self._images, self._labels, tf.constant(padded), tf.constant(len(rows))
-            )
-            calls.append((values, len(rows)))
+        for call in self._feed.calls(step, steps):
+            calls.append((self._train_block(*call), int(call.steps)))
             if stop:
                 break
         # The host's one read of the block.
@@ -202,7 +177,7 @@ class TrainingLoop:
     def _finish_epoch(self, step: int) -> None:
         """Validates, keeps the best weights, and decides about early stopping."""
         progress = self._progress
-        epoch = -(-step // self._order.steps_per_epoch)
+        epoch = -(-step // self._feed.steps_per_epoch)
         skipped = round(progress.epoch_sums[self._columns.index("skipped")])
         train = self._means(progress.epoch_sums, progress.epoch_steps, skipped)
         train["images_per_second"] = (
@@ -224,5 +199,5 @@ class TrainingLoop:
             progress.best_score, progress.best_epoch = score, epoch
             self._checkpoints.save_best()
         self._reporter.epoch(epoch, train, record["validation"], progress.epoch_seconds)
-        if step % self._order.steps_per_epoch == 0:
+        if step % self._feed.steps_per_epoch == 0:
             progress.start_epoch()
