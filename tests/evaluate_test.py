@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.workflow
+import vae_lowlevel.measuring
 from vae_lowlevel import evaluate, inference, startup, train
 from vae_lowlevel.config import Config
 from vae_lowlevel.export import export_run
@@ -38,7 +38,7 @@ KINDS = {
 @pytest.fixture(scope="module", autouse=True)
 def small_evaluation():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.workflow, "EVALUATION_BATCH", 10)
+        patch.setattr(vae_lowlevel.measuring, "EVALUATION_BATCH", 10)
         yield
 
 

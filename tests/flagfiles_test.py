@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import vae_lowlevel.measuring
 import vae_lowlevel.workflow
 from vae_lowlevel import settings, train
 from vae_lowlevel.config import Config
@@ -28,7 +29,7 @@ FEWER = ["--validation_size=4", "--batch_size=4", "--steps_per_loop=2", "--shape
 def small_evaluation():
     """Batches of 8, so that the padding of 500 is not most of the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.workflow, "EVALUATION_BATCH", 8)
+        patch.setattr(vae_lowlevel.measuring, "EVALUATION_BATCH", 8)
         yield
 
 

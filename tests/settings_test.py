@@ -154,24 +154,35 @@ def test_words_that_are_no_flags_are_refused(argv):
     "unset",
     [
         # Black and white pixels are for the default likelihood alone.
-        {"epochs", "model", "capacity", "likelihood"},
-        {"train_steps", "model", "free_bits", "binarize"},
+        {"epochs", "model", "capacity", "likelihood", "accumulate_steps"},
+        {"train_steps", "model", "free_bits", "binarize", "accumulate_steps"},
+        {"train_steps", "model", "free_bits", "capacity", "binarize"},
         {
             *("train_steps", "conditional", "capacity", "free_bits", "binarize"),
-            *("posterior", "prior"),
+            *("posterior", "prior", "accumulate_steps"),
         },
     ],
     ids=lambda names: "-".join(sorted(names)),
 )
 def test_flagfile_gives_back_every_value(tmp_path, unset):
+    # A TPU is another strategy; workers do not overwrite.
+    unset = {*unset, "tpu", "overwrite"}
     values = {field.name: another_value(field) for field in FIELDS if field.name not in unset}
     values["network"] = "resnet"  # whose sizes other networks refuse
+    values["profile_steps"] = "3-5"
+    values["distribution_strategy"] = "multi_worker_mirrored"
+    values["cluster_resolver"] = "kubernetes"
     assert all(value != Config().to_flat()[name] for name, value in values.items())
     config = Config.from_flat(values)
     path = tmp_path / "flags.cfg"
     path.write_text(settings.format_flagfile(config))
-    # A saved --overwrite would delete the run that is run again.
-    assert parse(f"--flagfile={path}") == config.replace(overwrite=False)
+    assert parse(f"--flagfile={path}") == config
+
+
+def test_a_saved_flagfile_does_not_overwrite_the_run_it_is_of(tmp_path):
+    path = tmp_path / "flags.cfg"
+    path.write_text(settings.format_flagfile(Config.from_flat({"overwrite": True})))
+    assert parse(f"--flagfile={path}") == Config()
 
 
 def test_flagfile_of_the_defaults_gives_the_defaults(tmp_path):

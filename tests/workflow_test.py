@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import vae_lowlevel.measuring
 import vae_lowlevel.workflow
 from vae_lowlevel import assembly, settings, train
 from vae_lowlevel.config import Config
@@ -33,7 +34,7 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def small_evaluation(monkeypatch):
-    monkeypatch.setattr(vae_lowlevel.workflow, "EVALUATION_BATCH", 8)
+    monkeypatch.setattr(vae_lowlevel.measuring, "EVALUATION_BATCH", 8)
 
 
 def run(folder, **values):

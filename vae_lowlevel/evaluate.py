@@ -47,17 +47,17 @@ def run(options: EvaluateOptions) -> None:
     if options.data_dir:
         config = config.replace(data_dir=options.data_dir)
 
-    from vae_lowlevel import workflow
+    from vae_lowlevel import measuring
     from vae_lowlevel.training.run_folder import RunFolder
 
-    metrics = workflow.evaluate_run(
+    metrics = measuring.evaluate_run(
         config,
         RunFolder(options.model_dir),
         options.corruption,
         options.corruption_strength,
     )
     split = "test split" if options.corruption == "none" else f"test split, {options.corruption}"
-    print(f"{split}, best weights of {options.model_dir}:\n{workflow.format_metrics(metrics)}")
+    print(f"{split}, best weights of {options.model_dir}:\n{measuring.format_metrics(metrics)}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,12 @@ else:
         ("gpu", 0, 2, "[('gpu 0', 'GPU')]"),
         ("gpu", 1, 2, "[('gpu 1', 'GPU')]"),
         ("gpu", 2, 2, "--device_index=2 is not there: TensorFlow sees 2 GPUs, 0 to 1"),
-        ("gpu", 0, 0, "--device_index=0 is not there: TensorFlow sees 0 GPUs; use --device=cpu"),
+        (
+            "gpu",
+            0,
+            0,
+            "TensorFlow sees 0 GPUs; install its CUDA libraries with pip install 'tensorflow[and-cuda]'",
+        ),
     ],
 )
 def test_device_is_the_only_one_shown(device, index, gpus, shown):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.distribution import DistributionConfig
 from vae_lowlevel.config.model import ModelConfig
 from vae_lowlevel.config.objective import ObjectiveConfig
 from vae_lowlevel.config.optimizer import OptimizerConfig
@@ -23,6 +24,7 @@ from vae_lowlevel.errors import ConfigError
 __all__ = [
     "Config",
     "DataConfig",
+    "DistributionConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
@@ -44,6 +46,7 @@ class Config:
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    distribution: DistributionConfig = dataclasses.field(default_factory=DistributionConfig)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +55,7 @@ class Config:
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
         _check_distributions(self)
+        _check_replicas(self)
         if self.model.model != "vae" and (self.objective.free_bits or self.objective.capacity):
             raise ConfigError(
                 "--free_bits and --capacity are about the KL, which --model="
@@ -65,6 +69,13 @@ class Config:
     def name(self) -> str:
         """The name of the run folder, which the export takes too."""
         return os.path.basename(os.path.abspath(self.run.model_dir))
+
+    @property
+    def has_batch_means(self) -> bool:
+        """Whether the loss of an example depends on a mean over the whole batch."""
+        objective = self.objective
+        is_sparse = self.model.model == "sparse_autoencoder"
+        return bool(objective.free_bits or objective.capacity or is_sparse)
 
     @classmethod
     def groups(cls) -> dict[str, type]:
@@ -114,4 +125,25 @@ def _check_distributions(config: Config) -> None:
         raise ConfigError(
             f"--binarize={binarize} leaves black and white pixels, which are not for --likelihood="
             f"{model.likelihood}: take --likelihood=bernoulli or --binarize=none"
+        )
+
+
+def _check_replicas(config: Config) -> None:
+    """Refuses settings that do not go with several replicas, or with parts of a batch."""
+    training, kind = config.training, config.distribution.distribution_strategy
+    if training.accumulate_steps > 1 and config.has_batch_means:
+        raise ConfigError(
+            f"--accumulate_steps={training.accumulate_steps}: the loss of --free_bits, --capacity "
+            "and --model=sparse_autoencoder takes a mean over the whole batch, which its parts do "
+            "not know; leave the flag out"
+        )
+    if training.device == "gpu" and kind != "one_device":
+        raise ConfigError(
+            f"--device=gpu is one GPU, but --distribution_strategy is {kind}; choose how many with "
+            "--num_gpus"
+        )
+    if config.run.overwrite and kind == "multi_worker_mirrored":
+        raise ConfigError(
+            "--overwrite: one worker would delete what another has begun; delete "
+            f"{config.run.model_dir} before the workers start"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
@@ -15,6 +16,13 @@ class TrainingConfig:
     """Training."""
 
     batch_size: int = option(128, "Examples a step, over all replicas.", at_least=1)
+    accumulate_steps: int = option(
+        1,
+        "Parts a replica goes through a step's examples in, adding their gradients up: the same "
+        "step in less memory.",
+        at_least=1,
+        resume="numerics",
+    )
     epochs: int | None = option(
         None, "Length of the run in epochs (10 if no length is given).", at_least=1, resume="total"
     )
@@ -65,6 +73,12 @@ class TrainingConfig:
         resume="numerics",
     )
     device_index: int = option(0, "gpu: which one.", at_least=0, resume="numerics")
+    profile_steps: str | None = option(
+        None,
+        "First and last step to profile, as 100-120, for TensorBoard; needs the extra profile to "
+        "be read.",
+        resume="free",
+    )
     checkpoint_every: int | None = option(
         None, "Steps between checkpoints (default: each epoch).", at_least=1, resume="free"
     )
@@ -76,3 +90,17 @@ class TrainingConfig:
             raise ConfigError(
                 f"--epochs={self.epochs} and --train_steps={self.train_steps}: give one of the two"
             )
+        self.profiled()
+
+    def profiled(self) -> tuple[int, int] | None:
+        """Returns the first and the last step of `profile_steps`, counted from 1, or None."""
+        if self.profile_steps is None:
+            return None
+        match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps)
+        first, last = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise ConfigError(
+                "--profile_steps must be <first>-<last>, such as 100-120, steps counted from 1, "
+                f"got {self.profile_steps!r}"
+            )
+        return first, last

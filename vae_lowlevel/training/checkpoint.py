@@ -15,16 +15,24 @@ class RunCheckpoints:
     """`<model_dir>/ckpt`, the full state, and `<model_dir>/best`, the best weights alone.
 
     Args:
-        model_dir: the run folder.
+        model_dir: where they are written: the run folder, or a scratch folder of a worker whose
+            copy is not kept.
         state: variables; all of them exist already, so that a restore can be checked to be whole.
         progress: the run's course, saved with them.
         max_to_keep: how many full states are kept.
+        restore_from: the run folder, if it is another than `model_dir`.
     """
 
     def __init__(
-        self, model_dir: str, state: TrainState, progress: Progress, max_to_keep: int
+        self,
+        model_dir: str,
+        state: TrainState,
+        progress: Progress,
+        max_to_keep: int,
+        restore_from: str | None = None,
     ) -> None:
         self._state = state
+        self._restore_from = os.path.join(restore_from or model_dir, "ckpt")
         self._full = tf.train.CheckpointManager(
             tf.train.Checkpoint(state=state, progress=progress),
             os.path.join(model_dir, "ckpt"),
@@ -50,7 +58,7 @@ class RunCheckpoints:
         Raises:
             RunError: the checkpoint is damaged or belongs to another model.
         """
-        path = self._full.latest_checkpoint
+        path = tf.train.latest_checkpoint(self._restore_from)
         if path is None:
             return False
         try:

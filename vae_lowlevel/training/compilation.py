@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vae_lowlevel.config import Config
+from vae_lowlevel.errors import ConfigError
 
 
-def choose_compilation(config: Config, device: str) -> bool:
+def choose_compilation(config: Config, device: str, replicas: int = 1) -> bool:
     """Returns whether training is compiled with XLA.
 
     On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
@@ -14,7 +15,20 @@ def choose_compilation(config: Config, device: str) -> bool:
     Args:
         config: the run's settings.
         device: "CPU", "GPU" or "TPU".
+        replicas: on how many of them.
+
+    Raises:
+        ConfigError: XLA was asked for, and cannot compile this.
     """
+    # XLA for CPUs has no all-reduce, which these losses need in the middle of the forward pass.
+    is_impossible = device == "CPU" and replicas > 1 and config.has_batch_means
+    if is_impossible and config.training.jit_compile == "true":
+        raise ConfigError(
+            f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
+            f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
+        )
+    if is_impossible:
+        return False
     if config.training.jit_compile != "auto":
         return config.training.jit_compile == "true"
     return device != "CPU" or config.model.network == "mlp"

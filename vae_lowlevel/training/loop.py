@@ -13,11 +13,13 @@ from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.feed import Feed
 from vae_lowlevel.training.interrupts import StopRequest
+from vae_lowlevel.training.profile import Profile
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import TrainBlock
 from vae_lowlevel.training.summaries import Summaries
+from vae_lowlevel.training.workers import Workers
 
 # Steps in a row without a finite gradient after which going on is hopeless.
 MOST_SKIPPED_IN_ROW = 20
@@ -57,6 +59,8 @@ class TrainingLoop:
         checkpoints: where the state goes.
         summaries: for TensorBoard.
         reporter: for the user.
+        workers: the processes that run this loop together.
+        profile: which steps are profiled.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class TrainingLoop:
         checkpoints: RunCheckpoints,
         summaries: Summaries,
         reporter: Reporter,
+        workers: Workers,
+        profile: Profile,
     ) -> None:
         self._settings = settings
         self._state = state
@@ -85,30 +91,46 @@ class TrainingLoop:
         self._checkpoints = checkpoints
         self._summaries = summaries
         self._reporter = reporter
+        self._workers = workers
+        self._profile = profile
 
-    def run(self, stop: StopRequest) -> None:
+    def run(self, stop: StopRequest) -> bool:
         """Trains; returns when the run is over or `stop` was requested, with the state saved.
 
+        Several workers stop together, at the end of a block.
+
+        Args:
+            stop: a request to this worker.
+
+        Returns:
+            whether it ended by the request to some worker.
+
         Raises:
-            RunError: gradients stayed non-finite.
+            RunError: gradients stayed non-finite, or another worker was lost.
         """
         settings = self._settings
         step = saved = int(self._state.step.numpy())
-        while not (stop or self.is_over(step)):
+        is_stopped = False
+        while not (is_stopped or self.is_over(step)):
             end = self._next_event(step)
+            self._profile.before(step)
             start = time.monotonic()
             rows = self._run_block(step, end - step, stop)
             seconds = time.monotonic() - start
             step += len(rows)
+            self._profile.after(step)
             self._account(step, rows, seconds)
             if step % self._feed.steps_per_epoch == 0 or step == settings.total_steps:
                 self._finish_epoch(step)
             if self._is_checkpoint(step):
                 self._checkpoints.save()
                 saved = step
+            is_stopped = self._workers.any(stop)
         if step != saved:
             self._checkpoints.save()
+        self._profile.close()
         self._summaries.flush()
+        return is_stopped
 
     def is_over(self, step: int) -> bool:
         """Returns whether the run ends at `step`."""
@@ -122,6 +144,7 @@ class TrainingLoop:
         if settings.checkpoint_every is not None:
             periods.append(settings.checkpoint_every)
         events = [(step // period + 1) * period for period in periods]
+        events += [event for event in self._profile.events if event > step]
         return min(step + settings.block_steps, settings.total_steps, *events)
 
     def _is_checkpoint(self, step: int) -> bool:
@@ -132,7 +155,7 @@ class TrainingLoop:
         calls = []
         for call in self._feed.calls(step, steps):
             calls.append((self._train_block(*call), int(call.steps)))
-            if stop:
+            if stop and self._workers.count == 1:
                 break
         # The host's one read of the block.
         return np.concatenate([values.numpy()[:count] for values, count in calls])
@@ -195,6 +218,9 @@ class TrainingLoop:
         progress.history.append(record)
 
         score = self._score(record["validation"]) if record["validation"] else None
+        if score is not None:
+            # Measured by each worker alone; what follows from it must be the same on all.
+            score = self._workers.share(score)[0]
         if score is None or progress.best_score is None or score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
             self._checkpoints.save_best()

@@ -10,6 +10,8 @@ import tensorflow as tf
 from vae_lowlevel.config import TrainingConfig
 from vae_lowlevel.errors import ConfigError
 
+INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]', and a GPU driver"
+
 
 def configure_runtime(config: TrainingConfig) -> None:
     """Sets device, threads, determinism and GPU memory, while nothing of TensorFlow is used.
@@ -50,7 +52,7 @@ def show_device(device: str, index: int = 0) -> None:
     if device == "gpu" and index >= len(gpus):
         raise ConfigError(
             f"--device=gpu --device_index={index} is not there: TensorFlow sees {len(gpus)} GPUs"
-            + (f", 0 to {len(gpus) - 1}" if gpus else "; use --device=cpu or auto")
+            + (f", 0 to {len(gpus) - 1}" if gpus else f"; {INSTALL_GPU}, or use --device=cpu")
         )
     try:
         tf.config.set_visible_devices(gpus[index] if device == "gpu" else [], "GPU")
@@ -60,6 +62,8 @@ def show_device(device: str, index: int = 0) -> None:
         ) from error
 
 
-def device_type() -> str:
-    """Returns what training runs on: "GPU" if TensorFlow is shown one, else "CPU"."""
+def device_type(strategy: tf.distribute.Strategy) -> str:
+    """Returns what training runs on: "TPU" by the strategy, "GPU" if one is shown, else "CPU"."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return "TPU"
     return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"

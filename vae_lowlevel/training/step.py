@@ -35,6 +35,7 @@ def make_train_block(
     strategy: tf.distribute.Strategy,
     *,
     batch_size: int,
+    accumulate_steps: int = 1,
     block_steps: int,
     clip: Callable[[list[tf.Tensor]], Any],
     seed: int,
@@ -49,6 +50,8 @@ def make_train_block(
         learning_rate: step -> rate.
         strategy: runs the step on each of its replicas.
         batch_size: examples a step over all replicas.
+        accumulate_steps: parts in which a replica goes through its examples of a step; more than
+            one only for an objective that does not use `global_mean`.
         block_steps: most steps of one call.
         clip: gradients -> named tuple `gradients`, `norm`, `is_finite`: `optimizers.clipping`.
         seed: of the run.
@@ -58,11 +61,12 @@ def make_train_block(
     Returns:
         block(images, labels, order, steps) -> float32 [block_steps, K], the global means
         of what `step_columns` names; rows after `steps` are zero. `images` uint8 [N, H, W, C],
-        `labels` int32 [N], `order` int32 [block_steps, batch_size] (rows of `images` for each
-        step), `steps` int32 scalar.
+        `labels` int32 [N], each on every replica; `order` int32 [block_steps, batch_size] (rows of
+        `images` for each step), `steps` int32 scalar.
     """
     replicas = strategy.num_replicas_in_sync
     rows = batch_size // replicas
+    part_rows = rows // accumulate_steps
     root = fold(make_seed(seed), "training")
     model, optimizer, loss_scale = state.model, state.optimizer, state.loss_scale
     trained = state.trained_variables()
@@ -78,11 +82,11 @@ def make_train_block(
     def compute_gradients(
         image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        noise = BatchNoise(fold(root, step), first_row, rows, batch_size)
+        noise = BatchNoise(fold(root, step), first_row, part_rows, batch_size)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trained)
             computed = objective(model, Batch(scale_image(image), label), noise, step, global_mean)
-            # Sum over the own rows / global batch: the sum over replicas is the global mean.
+            # Sum over the rows / global batch: the sum over parts and replicas is the global mean.
             means = [tf.reduce_sum(term) / batch_size for term in computed]
             loss = means[objective.terms.index("loss")]
             loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
@@ -91,14 +95,32 @@ def make_train_block(
     if jit_compile and replicas > 1:
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
 
+    def sum_over_parts(
+        images: tf.Tensor, labels: tf.Tensor, own: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        def of_part(part: int | tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            first = part * part_rows
+            part_own = own if accumulate_steps == 1 else tf.slice(own, [first], [part_rows])
+            return compute_gradients(
+                tf.gather(images, part_own), tf.gather(labels, part_own), first_row + first, step
+            )
+
+        means, gradients = of_part(0)
+        if accumulate_steps > 1:
+            for part in tf.range(1, accumulate_steps):
+                # One part at a time is what saves the memory.
+                tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+                part_means, part_gradients = of_part(part)
+                means += part_means
+                gradients = [a + b for a, b in zip(gradients, part_gradients, strict=True)]
+        return means, gradients
+
     def replica_step(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         first_row = replica * rows
         own = indices if replicas == 1 else tf.slice(indices, [first_row], [rows])
         step = tf.identity(state.step)
-        means, gradients = compute_gradients(
-            tf.gather(images, own), tf.gather(labels, own), first_row, step
-        )
+        means, gradients = sum_over_parts(images, labels, own, first_row, step)
         gradients = _all_reduce(gradients)
         scalars = [schedule(step) for schedule in objective.schedules.values()]
         if loss_scale is not None:
