@@ -57,7 +57,7 @@ ALLOWED = {
 }
 FLAGS_MODULES = {"settings", "train", "evaluate", "export", "inference", "startup"}
 # Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports,
-# of tools and of a real server.
+# of tools, of a real server and of several processes.
 FREE_TESTS = {
     "architecture_test.py",
     "flagfiles_test.py",
@@ -65,6 +65,7 @@ FREE_TESTS = {
     "contract_test.py",
     "serving_client_test.py",
     "model_server_test.py",
+    "multi_worker_test.py",
 }
 
 

@@ -47,8 +47,12 @@ noise = re.compile(
     rb"To enable the following instructions:|"
     rb"([EW]\d{4} |" + stamp + rb"[EW] ).*(" + harmless + rb")"
 )
+names_a_task = re.compile(rb"/job:\w+/replica:\d+/task:\d+$")
+is_dropped = False
 for line in iter(sys.stdin.buffer.readline, b""):
-    if not noise.match(line):
+    # A dropped line may list tasks of a cluster on lines of their own.
+    is_dropped = bool(noise.match(line) or (is_dropped and names_a_task.match(line.strip())))
+    if not is_dropped:
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 """

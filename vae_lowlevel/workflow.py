@@ -106,12 +106,15 @@ def _train(
         checkpoints = RunCheckpoints(
             folder.path, state, progress, training.max_to_keep, restore_from=config.run.model_dir
         )
+        # Before the weights are restored or not, which all workers do together.
+        workers.check_same(
+            checkpoints.latest_step(), "step", "--model_dir must be a folder that all workers see"
+        )
         is_restored = checkpoints.restore()
         if not is_restored:
             start_weights(config, state, order, dataset)
     model = state.evaluated_model
     first_step = int(state.step.numpy())
-    workers.check_same(first_step, "step", "--model_dir must be a folder that all workers see")
     folder.describe(settings.format_flagfile(config), dataset)
 
     device = device_type(strategy)

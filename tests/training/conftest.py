@@ -50,6 +50,7 @@ def make_run():
             assembly.build_learning_rate(config.optimizer, 4, 16),
             strategy,
             batch_size=config.training.batch_size,
+            accumulate_steps=config.training.accumulate_steps,
             block_steps=block_steps,
             clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=config.training.seed,

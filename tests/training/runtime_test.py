@@ -39,7 +39,7 @@ else:
             "gpu",
             0,
             0,
-            "TensorFlow sees 0 GPUs; install its CUDA libraries with pip install 'tensorflow[and-cuda]'",
+            "sees 0 GPUs; install its CUDA libraries with pip install 'tensorflow[and-cuda]'",
         ),
     ],
 )

@@ -101,6 +101,40 @@ def test_two_replicas_train_as_one(make_run, two_logical_cpus, settings):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
 
 
+def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logical_cpus):
+    one = make_run()
+    strategy = tf.distribute.MirroredStrategy(
+        [device.name for device in two_logical_cpus],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+    two = make_run(strategy)
+    with strategy.scope():
+        two.images = tf.Variable(two.images, trainable=False)
+        two.labels = tf.Variable(two.labels, trainable=False)
+    np.testing.assert_allclose(train(one), train(two), rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_parts_of_a_batch_train_as_the_whole(
+    make_run, two_logical_cpus, parts, jit_compile, replicas
+):
+    settings = {"corruption": "gaussian", "clip_norm": 1.0}
+    strategy = None
+    if replicas == 2:
+        strategy = tf.distribute.MirroredStrategy(
+            [device.name for device in two_logical_cpus],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    # XLA draws other noise than TensorFlow's kernels.
+    whole = make_run(jit_compile=jit_compile, **settings)
+    summed = make_run(strategy, jit_compile=jit_compile, accumulate_steps=parts, **settings)
+    np.testing.assert_allclose(train(whole), train(summed), rtol=2e-4, atol=1e-6)
+    for a, b in zip(whole.state.variables, summed.state.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
+
+
 def test_replicas_on_both_sides_of_the_capacity_train_as_one(make_run, two_logical_cpus):
     run = make_run()
     model = run.state.model

@@ -52,6 +52,11 @@ class RunCheckpoints:
         """Saves the weights as the best so far."""
         self._best.save(checkpoint_number=int(self._state.step.numpy()))
 
+    def latest_step(self) -> int:
+        """Returns the step of the latest full state that can be restored; -1 if there is none."""
+        path = tf.train.latest_checkpoint(self._restore_from)
+        return -1 if path is None else int(path.rpartition("-")[2])
+
     def restore(self) -> bool:
         """Restores the latest full state; returns whether there was one.
 

@@ -39,10 +39,21 @@ def join_workers(config: DistributionConfig) -> Workers:
 
 
 def place_on_replicas(strategy: tf.distribute.Strategy, array: np.ndarray) -> Any:
-    """Copies an array to the device of each replica of this process."""
+    """Copies an array to the device of each replica of this process, where it stays."""
     if strategy.num_replicas_in_sync == 1:
         return tf.constant(array)
-    return strategy.experimental_distribute_values_from_function(lambda _: tf.constant(array))
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        # Anything but a variable would go from the host to the TPU again at every step.
+        with strategy.scope():
+            return tf.Variable(array, trainable=False)
+
+    def place(context: tf.distribute.ValueContext) -> tf.Tensor:
+        replicas = len(strategy.extended.worker_devices)
+        local = context.replica_id_in_sync_group % replicas
+        with tf.device(strategy.extended.worker_devices[local]):
+            return tf.identity(tf.constant(array))
+
+    return strategy.experimental_distribute_values_from_function(place)
 
 
 def check_batch_size(batch_size: int, replicas: int, accumulate_steps: int) -> None:

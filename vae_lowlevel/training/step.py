@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -97,22 +97,23 @@ def make_train_block(
 
     def sum_over_parts(
         images: tf.Tensor, labels: tf.Tensor, own: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        def of_part(part: int | tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-            first = part * part_rows
-            part_own = own if accumulate_steps == 1 else tf.slice(own, [first], [part_rows])
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
+        if accumulate_steps == 1:
             return compute_gradients(
+                tf.gather(images, own), tf.gather(labels, own), first_row, step
+            )
+        means = tf.zeros([len(objective.terms)])
+        gradients = tuple(tf.zeros(variable.shape) for variable in trained)
+        for part in tf.range(accumulate_steps):
+            # One part at a time is what saves the memory.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            first = part * part_rows
+            part_own = tf.slice(own, [first], [part_rows])
+            part_means, part_gradients = compute_gradients(
                 tf.gather(images, part_own), tf.gather(labels, part_own), first_row + first, step
             )
-
-        means, gradients = of_part(0)
-        if accumulate_steps > 1:
-            for part in tf.range(1, accumulate_steps):
-                # One part at a time is what saves the memory.
-                tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                part_means, part_gradients = of_part(part)
-                means += part_means
-                gradients = [a + b for a, b in zip(gradients, part_gradients, strict=True)]
+            means += part_means
+            gradients = tuple(map(tf.add, gradients, part_gradients))
         return means, gradients
 
     def replica_step(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:

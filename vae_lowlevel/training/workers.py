@@ -50,7 +50,7 @@ class Workers:
         """
         values = self.share(value)
         if len(set(values)) > 1:
-            raise RunError(f"the workers begin at different values of {name}, {values}: {remedy}")
+            raise RunError(f"the workers find different values of {name}, {values}: {remedy}")
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

@@ -1,0 +1,166 @@
+"""Two processes on the loopback device that train together: as one, and through trouble."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+FLAGS = (
+    "--dataset=shapes",
+    "--image_size=8",
+    "--shapes_examples=500",
+    "--validation_size=50",
+    "--latent_dim=2",
+    "--encoder_filters=4,8",
+    "--encoder_strides=2,2",
+    "--encoder_units=8",
+    "--decoder_filters=8,4,4",
+    "--decoder_strides=2,2",
+    "--batch_size=30",
+    "--epochs=12",
+    "--free_bits=0.01",
+    "--ema_decay=0.9",
+    "--steps_per_loop=2",
+    "--checkpoint_every=10",
+    "--intra_op_threads=1",
+    "--export_dir=",
+)
+STEPS = 180
+MULTI_WORKER = "--distribution_strategy=multi_worker_mirrored"
+
+
+def start(cwd, *flags, cluster=None, index=0):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    if cluster:
+        task = {"type": "worker", "index": index}
+        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
+    return subprocess.Popen(
+        [sys.executable, "-m", "vae_lowlevel.train", *FLAGS, *flags],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def start_two(cwd, *flags):
+    cluster = [f"localhost:{port}" for port in free_ports(2)]
+    return [start(cwd, MULTI_WORKER, *flags, cluster=cluster, index=i) for i in range(2)]
+
+
+def finish(processes):
+    """Returns (exit code, stdout, stderr) of each."""
+    outputs = [process.communicate(timeout=200) for process in processes]
+    return [(p.returncode, *output) for p, output in zip(processes, outputs, strict=True)]
+
+
+def wait_for_a_checkpoint(model_dir, processes):
+    while not os.path.isfile(os.path.join(model_dir, "ckpt", "checkpoint")):
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.01)
+
+
+def saved_state(model_dir):
+    reader = tf.train.load_checkpoint(os.path.join(model_dir, "ckpt"))
+    names = reader.get_variable_to_shape_map()
+    return {
+        n: reader.get_tensor(n)
+        for n in names
+        if n.endswith("VARIABLE_VALUE") and "save_counter" not in n
+    }
+
+
+@pytest.fixture(scope="module")
+def cwd(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def unbroken(cwd):
+    """The state of a run of two workers, and what they printed."""
+    outputs = finish(start_two(cwd, "--model_dir=two"))
+    assert [code for code, _, _ in outputs] == [0, 0], outputs
+    return saved_state(cwd / "two"), outputs
+
+
+def test_two_workers_train_as_one(cwd, unbroken):
+    state, ((_, chief, _), (_, other, _)) = unbroken
+    ((code, _, err),) = finish([start(cwd, "--model_dir=one")])
+    assert (code, err) == (0, "")
+    one = saved_state(cwd / "one")
+    assert set(one) == set(state)
+    assert state["state/step/.ATTRIBUTES/VARIABLE_VALUE"] == STEPS
+    for name, value in one.items():
+        np.testing.assert_allclose(value, state[name], rtol=2e-3, atol=2e-4, err_msg=name)
+    assert "2 x CPU of 2 workers" in chief
+    assert "epoch 12" in chief
+    assert other == "worker 1 of 2 waits for the others\n"
+    metrics = [json.loads((cwd / name / "metrics.json").read_text()) for name in ("one", "two")]
+    assert metrics[0]["test"]["elbo"] == pytest.approx(metrics[1]["test"]["elbo"], rel=1e-3)
+
+
+def assert_gone_on_as_unbroken(cwd, model_dir, unbroken):
+    outputs = finish(start_two(cwd, f"--model_dir={model_dir}"))
+    assert [code for code, _, _ in outputs] == [0, 0], outputs
+    assert "Going on at step" in outputs[0][1]
+    state = saved_state(cwd / model_dir)
+    for name, value in unbroken[0].items():
+        np.testing.assert_array_equal(value, state[name], err_msg=name)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_worker_stops_the_other_and_both_go_on(cwd, unbroken, killed):
+    model_dir = f"killed_{killed}"
+    processes = start_two(cwd, f"--model_dir={model_dir}")
+    wait_for_a_checkpoint(cwd / model_dir, processes)
+    processes[killed].kill()
+    outputs = finish(processes)
+    code, _, err = outputs[1 - killed]
+    assert code == 1, outputs
+    assert f"error: worker {1 - killed} of 2 lost another one" in err
+    assert "Start all of them again" in err
+    assert "Traceback" not in err
+    assert saved_state(cwd / model_dir)["state/step/.ATTRIBUTES/VARIABLE_VALUE"] < STEPS
+    assert_gone_on_as_unbroken(cwd, model_dir, unbroken)
+
+
+def test_a_worker_asked_to_stop_stops_and_saves_all(cwd, unbroken):
+    processes = start_two(cwd, "--model_dir=asked")
+    wait_for_a_checkpoint(cwd / "asked", processes)
+    processes[1].send_signal(signal.SIGTERM)
+    (chief, _, chief_err), (other, _, other_err) = finish(processes)
+    assert (chief, other) == (75, 75), chief_err + other_err
+    assert "another worker stopped: saved at step" in chief_err
+    assert "SIGTERM: saved at step" in other_err
+    assert_gone_on_as_unbroken(cwd, "asked", unbroken)
+
+
+def test_workers_without_a_common_folder_are_told_so(cwd, unbroken):
+    cluster = [f"localhost:{port}" for port in free_ports(2)]
+    folders = ("two", "not_there")
+    processes = [
+        start(
+            cwd, MULTI_WORKER, "--epochs=13", f"--model_dir={folder}", cluster=cluster, index=index
+        )
+        for index, folder in enumerate(folders)
+    ]
+    for code, _, err in finish(processes):
+        assert code == 1
+        assert "--model_dir must be a folder that all workers see" in err
