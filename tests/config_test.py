@@ -151,6 +151,56 @@ def test_run_folder_is_named_after_the_data_set_unless_given():
             {"likelihood": "discretized_logistic", "likelihood_scale": 0.001},
             "--likelihood_scale of a learned scale must be in (0.0067, 148.4), got 0.001",
         ),
+        (
+            {"num_gpus": 2},
+            "--num_gpus=2 goes with --distribution_strategy=mirrored or multi_worker_mirrored, got "
+            "one_device",
+        ),
+        (
+            {"distribution_strategy": "tpu"},
+            "--distribution_strategy=tpu and --tpu=<local or name> go together, got "
+            "--distribution_strategy=tpu and --tpu=None",
+        ),
+        (
+            {"tpu": "local"},
+            "--distribution_strategy=tpu and --tpu=<local or name> go together, got "
+            "--distribution_strategy=one_device and --tpu=local",
+        ),
+        (
+            {"distribution_strategy": "mirrored", "cluster_resolver": "slurm"},
+            "--cluster_resolver=slurm goes with --distribution_strategy=multi_worker_mirrored, got "
+            "mirrored",
+        ),
+        (
+            {
+                "distribution_strategy": "multi_worker_mirrored",
+                "cluster_resolver": "kubernetes",
+                "num_workers": 3,
+            },
+            "--kubernetes_service and --cluster_resolver=kubernetes go together, got "
+            "--kubernetes_service=None and --cluster_resolver=kubernetes",
+        ),
+        (
+            {"distribution_strategy": "mirrored", "device": "gpu"},
+            "--device=gpu is one GPU, but --distribution_strategy is mirrored; choose how many "
+            "with --num_gpus",
+        ),
+        (
+            {"distribution_strategy": "multi_worker_mirrored", "overwrite": True},
+            "--overwrite: one worker would delete what another has begun; delete runs/shapes "
+            "before the workers start",
+        ),
+        (
+            {"accumulate_steps": 2, "capacity": 5.0},
+            "--accumulate_steps=2: the loss of --free_bits, --capacity and "
+            "--model=sparse_autoencoder takes a mean over the whole batch, which its parts do not "
+            "know; leave the flag out",
+        ),
+        (
+            {"profile_steps": "20-10"},
+            "--profile_steps must be <first>-<last>, such as 100-120, steps counted from 1, got "
+            "'20-10'",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(values, message):

@@ -14,6 +14,7 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.data.pipeline import BatchOrder
 from vae_lowlevel.data.sources import load
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
+from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.loading import load_model
 
 TINY = {
@@ -82,3 +83,28 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     fresh = assembly.build_float32_model(start, whole.image_shape)
     for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
         assert np.any(trained.numpy() != initial.numpy())
+
+
+MIRRORED = {"distribution_strategy": "mirrored", "jit_compile": "true"}
+
+
+def test_a_mirrored_run_ends_as_one_on_one_device_and_goes_on(tmp_path, capsys):
+    values = {"learning_rate": 0.01, "ema_decay": 0.5, "deterministic": False}
+    run(tmp_path / "one", **values, epochs=2, jit_compile="true")
+    run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=1)
+    run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=2)
+    assert "2 x CPU, XLA on" in capsys.readouterr().out
+    one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))
+    for a, b in zip(one.variables, two.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        run(tmp_path / "run", batch_size=9, **MIRRORED)
+    assert not (tmp_path / "run").exists()
+
+
+def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
+    run(tmp_path / "run", profile_steps="2-4", epochs=2)
+    assert list((tmp_path / "run/summaries/plugins/profile").glob("*/*.xplane.pb"))
