@@ -55,7 +55,6 @@ class Config:
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
         _check_distributions(self)
-        _check_replicas(self)
         if self.model.model != "vae" and (self.objective.free_bits or self.objective.capacity):
             raise ConfigError(
                 "--free_bits and --capacity are about the KL, which --model="
@@ -64,6 +63,7 @@ class Config:
         if not self.run.model_dir:
             run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
             object.__setattr__(self, "run", run)
+        _check_replicas(self)
 
     @property
     def name(self) -> str:
