@@ -79,6 +79,15 @@ def make_train_block(
             return value
         return tf.distribute.get_replica_context().all_reduce("sum", value)
 
+    def all_reduce_as_one(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums over replicas in one message, which is faster than one a variable."""
+        if replicas == 1:
+            return list(tensors)
+        sizes = [tensor.shape.num_elements() for tensor in tensors]
+        summed = _all_reduce(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0))
+        parts = tf.split(summed, sizes)
+        return [tf.reshape(a, b.shape) for a, b in zip(parts, tensors, strict=True)]
+
     def compute_gradients(
         image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -122,7 +131,7 @@ def make_train_block(
         own = indices if replicas == 1 else tf.slice(indices, [first_row], [rows])
         step = tf.identity(state.step)
         means, gradients = sum_over_parts(images, labels, own, first_row, step)
-        gradients = _all_reduce(gradients)
+        gradients = all_reduce_as_one(gradients)
         scalars = [schedule(step) for schedule in objective.schedules.values()]
         if loss_scale is not None:
             scalars.append(tf.identity(loss_scale.scale))

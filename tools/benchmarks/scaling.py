@@ -1,0 +1,117 @@
+"""Workers of one core each against one process of one core, on the network of fashion_2d.cfg."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).parents[2]
+FLAGS = (
+    f"--flagfile={ROOT / 'flags' / 'fashion_2d.cfg'}",
+    "--dataset=shapes",
+    "--image_size=28",
+    "--validation_size=0",
+    "--intra_op_threads=1",
+    "--export_dir=",
+)
+# The first epochs trace, and the next ones warm up.
+EPOCHS = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of the subcommand."""
+    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--batch_size", type=int, default=128, help="examples a worker and step")
+    parser.add_argument("--precisions", default="float32,bfloat16")
+    parser.add_argument("--steps", type=int, default=24, help="in each of three epochs")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--output", help="writes <output>.json")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints a table; writes what was measured as JSON if asked to."""
+    cores = sorted(os.sched_getaffinity(0))
+    if arguments.workers > len(cores):
+        sys.exit(f"--workers={arguments.workers}: there are {len(cores)} cores")
+    cores = cores[: arguments.workers]
+    measured = {}
+    for precision in arguments.precisions.split(","):
+        rates = {"one": [], "apart": [], "together": []}
+        for _ in range(arguments.repetitions):
+            rates["one"].append(sum(_train(arguments, precision, cores[:1], False)))
+            rates["apart"].append(sum(_train(arguments, precision, cores, False)))
+            rates["together"].append(_train(arguments, precision, cores, True)[0])
+        measured[precision] = rates
+    print(f"{arguments.workers} workers, batch {arguments.batch_size} each; medians of images/s\n")
+    print("| precision | one process | processes apart | workers together | together / one |")
+    print("|---|---|---|---|---|")
+    for precision, rates in measured.items():
+        one, apart, together = (statistics.median(values) for values in rates.values())
+        ratios = [a / b for a, b in zip(rates["together"], rates["one"], strict=True)]
+        print(
+            f"| {precision} | {one:.0f} | {apart:.0f} | {together:.0f} | "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+        )
+    if arguments.output:
+        pathlib.Path(f"{arguments.output}.json").write_text(json.dumps(measured, indent=1))
+
+
+def _train(
+    arguments: argparse.Namespace, precision: str, cores: list[int], is_together: bool
+) -> list[float]:
+    """Trains a process a core; returns the images/s of the last epoch of each that reports it."""
+    workers = len(cores) if is_together else 1
+    batch_size = arguments.batch_size * workers
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [
+            *FLAGS,
+            f"--precision={precision}",
+            f"--batch_size={batch_size}",
+            f"--shapes_examples={arguments.steps * batch_size}",
+            f"--epochs={EPOCHS}",
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        cluster = [f"localhost:{port}" for port in _free_ports(workers)]
+        processes, folders = [], []
+        for index, core in enumerate(cores):
+            if is_together:
+                flags = [*flags, "--distribution_strategy=multi_worker_mirrored"]
+                task = {"type": "worker", "index": index}
+                content = {"cluster": {"worker": cluster}, "task": task}
+                environment["TF_CONFIG"] = json.dumps(content)
+            model_dir = os.path.join(folder, "run" if is_together else f"run_{index}")
+            folders.append(model_dir)
+            command = [sys.executable, "-m", "vae_lowlevel.train", *flags]
+            processes.append(
+                subprocess.Popen(
+                    [*command, f"--model_dir={model_dir}"],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}),
+                )
+            )
+        codes = [process.wait() for process in processes]
+        if any(codes):
+            sys.exit("training failed")
+        return [_last_rate(model_dir) for model_dir in dict.fromkeys(folders)]
+
+
+def _last_rate(model_dir: str) -> float:
+    with open(os.path.join(model_dir, "metrics.json"), encoding="utf-8") as file:
+        return json.load(file)["history"][-1]["train"]["images_per_second"]
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
