@@ -191,6 +191,16 @@ def test_run_folder_is_named_after_the_data_set_unless_given():
             "before the workers start",
         ),
         (
+            {"distribution_strategy": "tpu", "tpu": "my-tpu", "model_dir": "runs/a"},
+            "--model_dir=runs/a: --tpu=my-tpu writes checkpoints from its own machines, so the run "
+            "folder must be an address that they reach, such as gs://bucket/runs/mine",
+        ),
+        (
+            {"export_dir": "gs://bucket/exports"},
+            "--export_dir=gs://bucket/exports: a version appears by the renaming of a folder, "
+            "which takes a disk; give a folder of this machine and copy the version from there",
+        ),
+        (
             {"accumulate_steps": 2, "capacity": 5.0},
             "--accumulate_steps=2: the loss of --free_bits, --capacity and "
             "--model=sparse_autoencoder takes a mean over the whole batch, which its parts do not "

@@ -9,12 +9,13 @@ import pytest
 
 import vae_lowlevel.measuring
 import vae_lowlevel.workflow
-from vae_lowlevel import assembly, settings, train
+from vae_lowlevel import assembly, inference, settings, train
 from vae_lowlevel.config import Config
 from vae_lowlevel.data.pipeline import BatchOrder
 from vae_lowlevel.data.sources import load
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model
 
 TINY = {
@@ -83,6 +84,34 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     fresh = assembly.build_float32_model(start, whole.image_shape)
     for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
         assert np.any(trained.numpy() != initial.numpy())
+
+
+def test_a_run_at_an_address_goes_on_is_measured_and_exported(tmp_path, capsys):
+    # A file system of TensorFlow that lives in memory.
+    address = "ram://runs/remote"
+    values = {**TINY, "model_dir": address, "learning_rate": 0.01}
+    for epochs in (1, 2):
+        config = Config.from_flat({**values, "epochs": epochs})
+        train.run(config)
+    assert "Going on at step" in capsys.readouterr().out
+    train.run(config)
+    assert f"{address} is finished" in capsys.readouterr().out
+    run(tmp_path / "local", learning_rate=0.01, epochs=2)
+    for a, b in zip(
+        load_model(address).variables, load_model(str(tmp_path / "local")).variables, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    version = export_run(address, str(tmp_path / "exports"))
+    assert (tmp_path / "exports/remote/1/figures/samples.png").stat().st_size > 100
+    assert inference.load(version).sample(2).shape == (2, 8, 8, 1)
+    with pytest.raises(ConfigError, match="--latent_dim: was 2, now 3"):
+        train.run(Config.from_flat({**values, "latent_dim": 3}))
+    train.run(Config.from_flat({**values, "latent_dim": 3, "epochs": 1, "overwrite": True}))
+
+
+def test_an_address_that_cannot_be_reached_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--model_dir=nosuch://runs/a: TensorFlow cannot reach"):
+        run(tmp_path / "unused", model_dir="nosuch://runs/a")
 
 
 MIRRORED = {"distribution_strategy": "mirrored", "jit_compile": "true"}

@@ -5,13 +5,14 @@ The scores of the validation images are kept in the run folder, so that an expor
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vae_lowlevel import settings
+from vae_lowlevel import files, settings
 from vae_lowlevel.errors import DataError, RunError
 
 if TYPE_CHECKING:
@@ -61,10 +62,9 @@ def measure_normal_scores(
     label = examples.label if inference.is_conditional else None
     score = inference.score(examples.image, label).anomaly_score
     scores = NormalScores(score, split, os.path.basename(weights))
-    beside = os.path.join(model_dir, f"{FILE}.partial")
-    with open(beside, "wb") as file:
-        np.savez(file, **scores._asdict())
-    os.replace(beside, os.path.join(model_dir, FILE))
+    content = io.BytesIO()
+    np.savez(content, **scores._asdict())
+    files.write(os.path.join(model_dir, FILE), content.getvalue())
     return scores
 
 
@@ -75,9 +75,9 @@ def normal_scores(model: VAE, weights: str, model_dir: str) -> NormalScores:
         RunError: they have to be measured, and the run's data are not there.
     """
     path = os.path.join(model_dir, FILE)
-    if os.path.isfile(path):
+    if files.is_file(path):
         try:
-            with np.load(path) as arrays:
+            with np.load(io.BytesIO(files.read(path))) as arrays:
                 kept = NormalScores(arrays["score"], str(arrays["split"]), str(arrays["weights"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: not what training wrote: {error}; delete it") from error

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from vae_lowlevel import settings, startup
+from vae_lowlevel import files, settings, startup
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.options import check, option
 
@@ -125,7 +125,7 @@ def export_run(
         anomaly_quantile=options.anomaly_quantile,
         anomaly_split=scores.split,
         precision=options.serving_precision,
-        figures=tuple(path for path in figures if os.path.isfile(path)),
+        figures=tuple(path for path in figures if files.is_file(path)),
     )
 
     def write(folder: str) -> None:
@@ -146,11 +146,10 @@ def export_run(
 def _read_metrics(model_dir: str) -> Mapping[str, Any]:
     """Returns the test metrics of a finished run, none of another."""
     path = os.path.join(model_dir, "metrics.json")
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         return {}
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)["test"]
+        return json.loads(files.read(path))["test"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: expected a run's metrics, found {error!r}") from error
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_lowlevel import settings, startup
+from vae_lowlevel import files, settings, startup
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.loading import load
 from vae_lowlevel.options import check, option
@@ -132,7 +132,7 @@ def _read_input(
         if not len(images):
             raise DataError(f"--input={options.input}: expected at least one image, found none")
         return images, None
-    if not os.path.isfile(os.path.join(options.model_dir, "flags.cfg")):
+    if not files.is_file(os.path.join(options.model_dir, "flags.cfg")):
         raise ConfigError(
             f"--input is needed: {options.model_dir} is an export, which knows of no test images"
         )

@@ -10,7 +10,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from vae_lowlevel import settings
+from vae_lowlevel import files, settings
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.serving.versions import newest_export
 
@@ -29,7 +29,7 @@ def load(path: str) -> Inference:
     Raises:
         RunError: there is neither, or it cannot be read.
     """
-    if os.path.isfile(os.path.join(path, "flags.cfg")):
+    if files.is_file(os.path.join(path, "flags.cfg")):
         return _load_run(path)
     export = newest_export(path)
     if export is None:
@@ -73,7 +73,7 @@ def find_weights(path: str) -> str:
     Raises:
         RunError: there is neither.
     """
-    if os.path.isfile(os.path.join(path, "flags.cfg")):
+    if files.is_file(os.path.join(path, "flags.cfg")):
         from vae_lowlevel.training.checkpoint import find_best
 
         return find_best(path)
@@ -91,8 +91,7 @@ def read_data_description(model_dir: str) -> tuple[tuple[int, int, int], int]:
     """
     path = os.path.join(model_dir, "data.json")
     try:
-        with open(path, encoding="utf-8") as file:
-            description = json.load(file)
+        description = json.loads(files.read(path))
         height, width, channels = description["image_shape"]
         num_classes = len(description["class_names"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from absl import flags
 
+from vae_lowlevel import files
 from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.options import value_types
@@ -157,10 +158,18 @@ def read_run(model_dir: str) -> Config:
         RunError: the folder holds no readable `flags.cfg`.
     """
     path = os.path.join(model_dir, "flags.cfg")
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise RunError(f"{model_dir} is not a run folder: it has no flags.cfg")
     try:
-        config = parse([f"--flagfile={path}"], Config)
+        config = parse(_flags_of(path), Config)
     except ConfigError as error:
         raise RunError(f"{path} was written by another version of this package: {error}") from None
     return config.replace(model_dir=model_dir)
+
+
+def _flags_of(flagfile: str) -> list[str]:
+    """Returns arguments that stand for a flagfile as `format_flagfile` writes it."""
+    if not files.is_remote(flagfile):
+        return [f"--flagfile={flagfile}"]
+    lines = files.read(flagfile).decode().splitlines()
+    return [line for line in lines if line.startswith("--")]

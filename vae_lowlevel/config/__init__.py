@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from vae_lowlevel import files
 from vae_lowlevel.config.data import DataConfig
 from vae_lowlevel.config.distribution import DistributionConfig
 from vae_lowlevel.config.model import ModelConfig
@@ -141,6 +142,12 @@ def _check_replicas(config: Config) -> None:
         raise ConfigError(
             f"--device=gpu is one GPU, but --distribution_strategy is {kind}; choose how many with "
             "--num_gpus"
+        )
+    tpu, model_dir = config.distribution.tpu, config.run.model_dir
+    if tpu not in (None, "local") and not files.is_remote(model_dir):
+        raise ConfigError(
+            f"--model_dir={model_dir}: --tpu={tpu} writes checkpoints from its own machines, so "
+            "the run folder must be an address that they reach, such as gs://bucket/runs/mine"
         )
     if config.run.overwrite and kind == "multi_worker_mirrored":
         raise ConfigError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from vae_lowlevel import files
+from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
 
 
@@ -12,7 +14,10 @@ class RunConfig:
     """Run folder and export."""
 
     model_dir: str | None = option(
-        None, "Run folder (default: runs/<name of the data set>).", resume="free"
+        None,
+        "Run folder, or its address such as gs://bucket/runs/mine (default: runs/<name of the data "
+        "set>).",
+        resume="free",
     )
     overwrite: bool = option(False, "Delete the run folder and start anew.", resume="free")
     export_dir: str = option(
@@ -26,3 +31,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if files.is_remote(self.export_dir):
+            raise ConfigError(
+                f"--export_dir={self.export_dir}: a version appears by the renaming of a folder, "
+                "which takes a disk; give a folder of this machine and copy the version from there"
+            )

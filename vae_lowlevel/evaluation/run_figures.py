@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel import files
 from vae_lowlevel.evaluation.figures import comparison_grid, image_grid, quantile_grid, write_png
 from vae_lowlevel.evaluation.latent_plane import draw_latent_plane
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
@@ -37,7 +38,7 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     Returns:
         The files written.
     """
-    os.makedirs(folder, exist_ok=True)
+    files.make_folder(folder)
     images = test.image[:PAIRS].astype(np.float32) / 255.0
     bound = model.given(test.label[:PAIRS])
     pictures = {
@@ -81,7 +82,7 @@ def draw_denoising(
     noise = BatchNoise(fold(make_seed(0), "figures"), 0, len(examples), len(examples))
     corrupted = corruption(images, noise)
     reconstruction = model.given(examples.label).reconstruct(corrupted)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.make_folder(os.path.dirname(path))
     write_png(path, comparison_grid(corrupted.numpy(), reconstruction.numpy(), columns=10))
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from vae_lowlevel import files
 from vae_lowlevel.config import Config
 from vae_lowlevel.serving.signatures import ServingModel
 
@@ -56,7 +56,7 @@ def write_model_card(folder: str, serving_model: ServingModel, facts: RunFacts) 
     figures = os.path.join(folder, "figures")
     for path in facts.figures:
         os.makedirs(figures, exist_ok=True)
-        shutil.copy(path, figures)
+        files.write(os.path.join(figures, os.path.basename(path)), files.read(path))
     sections = (
         _head(serving_model, facts),
         _metrics(facts),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vae_lowlevel import files
 from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError
 
@@ -31,14 +31,14 @@ class RunFolder:
 
     def describe(self, flags: str, dataset: Dataset) -> None:
         """Writes the settings, and what one must know of the data to build the model again."""
-        os.makedirs(self.path, exist_ok=True)
+        files.make_folder(self.path)
         description = {
             "image_shape": dataset.image_shape,
             "class_names": dataset.class_names,
             "factor_names": dataset.factor_names,
         }
         _write_json(os.path.join(self.path, "data.json"), description)
-        _write_text(self.flagfile, flags)
+        files.write(self.flagfile, flags.encode())
 
     def is_finished(self, step: int) -> bool:
         """Returns whether the run was measured and exported at this step."""
@@ -55,10 +55,7 @@ class RunFolder:
             self.write_metrics({**metrics, **changes})
 
     def _read_metrics(self) -> dict[str, Any]:
-        if not os.path.isfile(self._metrics):
-            return {}
-        with open(self._metrics, encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(files.read(self._metrics)) if files.is_file(self._metrics) else {}
 
 
 def open_run_folder(
@@ -77,16 +74,17 @@ def open_run_folder(
         ConfigError: the folder is of another run, or is no run folder; nothing is changed.
     """
     folder = RunFolder(config.run.model_dir)
-    if not os.path.exists(folder.path):
-        return folder, []
-    if not os.path.isdir(folder.path):
+    files.check_reachable(folder.path, "model_dir")
+    if files.is_file(folder.path):
         raise ConfigError(f"--model_dir={folder.path} is a file: choose another")
-    if os.path.isfile(folder.flagfile):
+    if not files.is_folder(folder.path):
+        return folder, []
+    if files.is_file(folder.flagfile):
         if config.run.overwrite:
-            shutil.rmtree(folder.path)
+            files.delete_folder(folder.path)
             return folder, []
         return folder, check_same_run(read_run(folder.path), config)
-    if os.listdir(folder.path):
+    if files.list_folder(folder.path):
         raise ConfigError(
             f"--model_dir={folder.path} holds files but is not a run folder (no flags.cfg): choose "
             "another, or empty it by hand"
@@ -137,14 +135,7 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
     return notes
 
 
-def _write_text(path: str, text: str) -> None:
-    """Writes a file whole: beside its place, then renamed."""
-    beside = f"{path}.partial"
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(beside, path)
-
-
 def _write_json(path: str, content: Any) -> None:
     """Writes indented JSON; numbers that are not finite are refused, as JSON has none."""
-    _write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    files.write(path, text.encode())
