@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import vae_lowlevel.workflow
 from vae_lowlevel import assembly, settings, train
@@ -14,6 +15,7 @@ from vae_lowlevel.data.pipeline import BatchOrder
 from vae_lowlevel.data.sources import load
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.loading import load_model
+from vae_lowlevel.objectives.elbo import Elbo
 
 TINY = {
     "image_size": 8,
@@ -81,3 +83,31 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     fresh = assembly.build_float32_model(start, whole.image_shape)
     for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
         assert np.any(trained.numpy() != initial.numpy())
+
+
+@pytest.mark.parametrize("jit_compile", ["false", "true"])
+def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
+    """Neither by blocks of other lengths nor by validation, nor by going on with a run."""
+    traces = []
+    compute = Elbo.__call__
+
+    def counting(*arguments):
+        # Python runs it for a trace alone; the run has no eager call of it.
+        assert not tf.executing_eagerly()
+        traces.append(arguments)
+        return compute(*arguments)
+
+    monkeypatch.setattr(Elbo, "__call__", counting)
+
+    def count(folder, **values):
+        traces.clear()
+        # Five steps an epoch in blocks of at most three: ends of epochs and checkpoints cut some.
+        run(folder, jit_compile=jit_compile, batch_size=4, **values)
+        return len(traces)
+
+    once = count(tmp_path / "short", epochs=1)
+    assert once >= 3  # Training, validation, test.
+    assert count(tmp_path / "long", epochs=4, checkpoint_every=3) == once
+    # Ends within the second epoch, goes on within it.
+    assert count(tmp_path / "parts", train_steps=8, checkpoint_every=5) == once
+    assert count(tmp_path / "parts", train_steps=21, checkpoint_every=5) == once
