@@ -1,10 +1,15 @@
-"""Workers of one core each against one process of one core, on the network of fashion_2d.cfg."""
+"""Workers of one core each against one process of one core, on the network of fashion_2d.cfg.
+
+And on paper: how large a worker's batch must be for the gradients' way over the network to take at
+most a tenth of a step.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
+import math
 import os
 import pathlib
 import socket
@@ -12,6 +17,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+from benchmarks import cases
+from vae_lowlevel import settings
+from vae_lowlevel.config import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = (
@@ -22,6 +31,17 @@ FLAGS = (
     "--intra_op_threads=1",
     "--export_dir=",
 )
+# Name -> flags and image shape.
+PAPER = {
+    "conv of fashion_2d.cfg, 28 x 28": ((FLAGS[0],), (28, 28, 1)),
+    "resnet xlarge, 128 x 128 x 3": (
+        ("--network=resnet", "--variant=xlarge", "--latent_dim=512"),
+        (128, 128, 3),
+    ),
+}
+LINKS = (10, 25, 100, 200)  # gigabits a second
+FLOAT32_BYTES = 4
+SHARE = 0.1  # of a step, for the all-reduce
 # The first epochs trace, and the next ones warm up.
 EPOCHS = 3
 
@@ -33,11 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--steps", type=int, default=24, help="in each of three epochs")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--paper", action="store_true", help="compute instead of measuring")
+    parser.add_argument(
+        "--teraflops", type=float, default=50.0, help="--paper: what a worker sustains"
+    )
     parser.add_argument("--output", help="writes <output>.json")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints a table; writes what was measured as JSON if asked to."""
+    if arguments.paper:
+        extrapolate(arguments.teraflops)
+        return
     cores = sorted(os.sched_getaffinity(0))
     if arguments.workers > len(cores):
         sys.exit(f"--workers={arguments.workers}: there are {len(cores)} cores")
@@ -62,6 +89,29 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if arguments.output:
         pathlib.Path(f"{arguments.output}.json").write_text(json.dumps(measured, indent=1))
+
+
+def extrapolate(teraflops: float) -> None:
+    """Prints, for each network and link, the time of an all-reduce and the batch that hides it.
+
+    A ring sends each worker's gradients twice, less two N-ths of them; many workers are assumed.
+    The sum begins when the backward pass has ended, so that nothing overlaps.
+    """
+    heads = [f"{link} Gb/s" for link in LINKS]
+    print(f"| network | parameters | bytes a step | GFLOP an image | {' | '.join(heads)} |")
+    print(f"|{'---|' * (4 + len(LINKS))}")
+    for name, (flags, image_shape) in PAPER.items():
+        network = cases.describe_network(settings.parse(list(flags), Config), image_shape)
+        parameters = sum(cases.count_parameters(layers) for layers in network.values())
+        flops = cases.count_training_flops(network)
+        size = parameters * FLOAT32_BYTES
+        cells = []
+        for link in LINKS:
+            seconds = 2 * size * 8 / (link * 1e9)
+            batch = (1 / SHARE - 1) * seconds * teraflops * 1e12 / flops
+            cells.append(f"{seconds * 1e3:.2f} ms, {math.ceil(batch)}")
+        row = [name, f"{parameters:,}", f"{size / 1e6:.1f} MB", f"{flops / 1e9:.2f}", *cells]
+        print(f"| {' | '.join(row)} |")
 
 
 def _train(
