@@ -63,6 +63,7 @@ FREE_TESTS = {
     "flagfiles_test.py",
     "conformance_test.py",
     "contract_test.py",
+    "benchmark_test.py",
     "serving_client_test.py",
     "model_server_test.py",
     "multi_worker_test.py",

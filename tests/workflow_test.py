@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import vae_lowlevel.measuring
 import vae_lowlevel.workflow
@@ -17,6 +18,7 @@ from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model
+from vae_lowlevel.objectives.elbo import Elbo
 
 TINY = {
     "image_size": 8,
@@ -137,3 +139,31 @@ def test_a_batch_that_replicas_cannot_share_is_refused(tmp_path):
 def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
     run(tmp_path / "run", profile_steps="2-4", epochs=2)
     assert list((tmp_path / "run/summaries/plugins/profile").glob("*/*.xplane.pb"))
+
+
+@pytest.mark.parametrize("jit_compile", ["false", "true"])
+def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
+    """Neither by blocks of other lengths nor by validation, nor by going on with a run."""
+    traces = []
+    compute = Elbo.__call__
+
+    def counting(*arguments):
+        # Python runs it for a trace alone; the run has no eager call of it.
+        assert not tf.executing_eagerly()
+        traces.append(arguments)
+        return compute(*arguments)
+
+    monkeypatch.setattr(Elbo, "__call__", counting)
+
+    def count(folder, **values):
+        traces.clear()
+        # Five steps an epoch in blocks of at most three: ends of epochs and checkpoints cut some.
+        run(folder, jit_compile=jit_compile, batch_size=4, **values)
+        return len(traces)
+
+    once = count(tmp_path / "short", epochs=1)
+    assert once >= 3  # Training, validation, test.
+    assert count(tmp_path / "long", epochs=4, checkpoint_every=3) == once
+    # Ends within the second epoch, goes on within it.
+    assert count(tmp_path / "parts", train_steps=8, checkpoint_every=5) == once
+    assert count(tmp_path / "parts", train_steps=21, checkpoint_every=5) == once

@@ -1,11 +1,14 @@
 """Measures the package on this machine.
 
+    python tools/benchmark.py training --output=benchmark
     python tools/benchmark.py serving --export_dir=saved_models/fashion --model_dir=runs/fashion
 
 serving    latency at batch 1 and throughput at batch 64 of an export's signatures: by a session and
            tensor names, as TensorFlow Serving runs them; by the loaded signature, called in Python;
            with --model_dir by the bare network of the run under tf.function. And the first request
            of a batch size not seen before.
+training   images/s of the training loop, beside Keras, PyTorch and JAX where they are installed, on
+           the same networks, batches and data; the whole program; its memory.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from benchmarks import training
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -194,6 +198,9 @@ def main(argv: list[str] | None = None) -> int:
         "--seconds", type=float, default=2.0, help="for each number, over five rounds"
     )
     options.set_defaults(run=serving)
+    options = subcommands.add_parser("training", help="images/s beside other frameworks")
+    training.add_arguments(options)
+    options.set_defaults(run=training.run)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
     return 0

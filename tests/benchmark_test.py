@@ -1,0 +1,152 @@
+"""tools/benchmark.py training: its networks against the package's own, and a whole quick run."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import Config
+
+TOOLS = pathlib.Path(__file__).parents[1] / "tools"
+
+
+@pytest.fixture(scope="module")
+def benchmarks():
+    """The package tools/benchmarks, which is found beside benchmark.py."""
+    sys.path.insert(0, str(TOOLS))
+    try:
+        from benchmarks import cases, program, report
+
+        yield type("benchmarks", (), {"cases": cases, "program": program, "report": report})
+    finally:
+        sys.path.remove(str(TOOLS))
+
+
+NETWORKS = {
+    "conv": ((28, 28, 1), {}),
+    "mlp": ((28, 28, 1), {}),
+    "resnet": ((28, 28, 1), {}),
+    "conv with other strides": (
+        (12, 24, 3),
+        {
+            "encoder_filters": (4, 6),
+            "encoder_strides": (3, 2),
+            "encoder_units": (),
+            "decoder_units": (5,),
+            "decoder_filters": (3, 4, 7),
+            "decoder_strides": (2, 3),
+            "kernel_size": 5,
+        },
+    ),
+    "resnet of three levels": ((20, 24, 3), {"variant": "medium", "resnet_blocks": (1, 0, 2)}),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_described_networks_are_the_packages(benchmarks, name):
+    image_shape, settings = NETWORKS[name]
+    config = Config.from_flat({**benchmarks.cases.CASES[name.split()[0]], **settings})
+    model = assembly.build_model(config.model, image_shape, 0)
+    network = benchmarks.cases.describe_network(config, image_shape)
+    layers = [*network["encoder"], *network["decoder"]]
+    sizes = [variable.shape.num_elements() for variable in model.trainable_variables]
+    assert benchmarks.cases.count_parameters(layers) == sum(sizes)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, *image_shape])])
+    def forward(image):
+        return model.reconstruct(image)
+
+    flops = sum(map(multiplications, forward.get_concrete_function().graph.get_operations()))
+    assert benchmarks.cases.count_forward_flops(layers) == 2 * flops
+
+
+def multiplications(operation):
+    """Of one image, from the shapes in the graph."""
+    shapes = [tensor.shape.as_list() for tensor in (*operation.inputs, *operation.outputs)]
+    if operation.type == "MatMul":
+        return shapes[0][1] * shapes[1][1]
+    if operation.type == "Conv2D":
+        _, kernel, (_, height, width, _) = shapes
+        return height * width * tf.TensorShape(kernel).num_elements()
+    if operation.type == "Conv2DBackpropInput":
+        _, kernel, (_, height, width, _), _ = shapes
+        return height * width * tf.TensorShape(kernel).num_elements()
+    return 0
+
+
+def test_training_takes_three_forward_passes_but_for_the_gradient_of_the_image(benchmarks):
+    dense = {"kind": "linear", "activation": None, "is_float32": True}
+    network = {
+        "encoder": [{"kind": "flatten"}, {**dense, "in": 10, "out": 4}],
+        "decoder": [{**dense, "in": 2, "out": 10}],
+    }
+    # Forward 2 (40 + 20), weights as much, inputs of the second layer alone 2 x 20.
+    assert benchmarks.cases.count_training_flops(network) == 120 + 120 + 40
+
+
+def make_group(**contenders):
+    turns = {
+        name.replace("_", " "): {"turns": [{"images_per_second": rate} for rate in rates]}
+        for name, rates in contenders.items()
+    }
+    return {"contenders": turns}
+
+
+def test_ratios_are_of_one_round_each(benchmarks):
+    # The machine slows down to a tenth in the last round; the ratio does not.
+    group = make_group(ours_float32=[200.0, 300.0, 30.0], keras_float32=[100.0, 100.0, 10.0])
+    assert benchmarks.report.ratio(group, "ours float32", "keras float32") == 3.0
+    assert benchmarks.report.ratio(group, "ours float32", "torch float32") is None
+
+
+def run_benchmark(folder, *flags):
+    return subprocess.run(
+        [sys.executable, str(TOOLS / "benchmark.py"), "training", *flags],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_quick_run_writes_numbers_and_a_table(tmp_path):
+    done = run_benchmark(
+        tmp_path,
+        "--quick",
+        "--no-program",
+        "--dataset=shapes",
+        "--precisions=float32",
+        "--peers=keras,torch",
+        "--torch_python=/bin/false",
+        "--output=speed",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch is left out: /bin/false cannot import torch" in done.stdout
+    measured = json.loads((tmp_path / "speed.json").read_text())
+    (group,) = measured["groups"]
+    assert set(group["contenders"]) == {
+        f"{name} float32" for name in ("ours", "ours, not deterministic", "keras", "matmul")
+    }
+    for found in group["contenders"].values():
+        (turn,) = found["turns"]
+        assert turn["images_per_second"] > 0
+    keras = group["contenders"]["keras float32"]
+    assert keras["setting"]
+    table = (tmp_path / "speed.md").read_text()
+    (row,) = (line for line in table.splitlines() if line.startswith("| mlp | float32 | 8 |"))
+    expected = (
+        group["contenders"]["ours float32"]["turns"][0]["images_per_second"]
+        / keras["turns"][0]["images_per_second"]
+    )
+    assert f"| {expected:.2f} |" in row
+    assert table in done.stdout
+
+
+def test_an_unknown_case_is_named(tmp_path):
+    done = run_benchmark(tmp_path, "--cases=conv,vit")
+    assert done.returncode == 1
+    assert "found vit" in done.stderr

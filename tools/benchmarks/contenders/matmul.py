@@ -1,0 +1,35 @@
+"""The machine's ceiling: products of square matrices, the best a convolution could come to.
+
+An "image" is one floating-point operation here, so that images/s are FLOP/s.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import tensorflow as tf
+from turns import Contender, take_turns
+
+SIZE = 2048
+
+
+def build(case: dict[str, Any]) -> Contender:
+    """Builds the product in the case's precision."""
+    matrix = tf.cast(tf.random.stateless_normal([SIZE, SIZE], [0, 0]), case["precision"])
+    product = tf.function(lambda a: tf.linalg.matmul(a, a))
+
+    def run(steps: int) -> tuple[int, float, float]:
+        # The quickest of the products: a ceiling is what is reached undisturbed.
+        best = float("inf")
+        for _ in range(steps):
+            start = time.perf_counter()
+            product(matrix)[0, 0].numpy()
+            best = min(best, time.perf_counter() - start)
+        return 2 * SIZE**3, best, 0.0
+
+    return Contender(run, 0, 10)
+
+
+if __name__ == "__main__":
+    take_turns({"": build})

@@ -1,0 +1,109 @@
+"""Contenders as processes: started once, then asked for turns."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+FOLDER = pathlib.Path(__file__).parent / "contenders"
+ROOT = FOLDER.parents[2]
+LAST_LINES = 15
+
+
+class ContenderProcess:
+    """One contender, training only while it is asked to.
+
+    Args:
+        script: file in contenders/.
+        python: the interpreter that runs it.
+        case: what it trains.
+        realtime: whether its turns get real-time priority.
+
+    Attributes:
+        ready: its first answer: setting, parameters, trials.
+
+    Raises:
+        RuntimeError: it ended; with its last words.
+    """
+
+    def __init__(self, script: str, python: str, case: dict[str, Any], realtime: bool) -> None:
+        self._name = script
+        self._realtime = realtime
+        self._folder = tempfile.TemporaryDirectory()
+        case_path = os.path.join(self._folder.name, "case.json")
+        with open(case_path, "w", encoding="utf-8") as file:
+            json.dump(case, file)
+        path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path),
+        }
+        self._errors = open(os.path.join(self._folder.name, "stderr"), "w+", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [python, str(FOLDER / script), case_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+        )
+        try:
+            self.ready = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def train(self, seconds: float) -> dict[str, float]:
+        """Gives it a turn; returns images_per_second, seconds and loss."""
+        with real_time(self._process.pid) if self._realtime else contextlib.nullcontext():
+            print(seconds, file=self._process.stdin, flush=True)
+            return self._read()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.terminate()
+        self._process.wait()
+        self._errors.close()
+        self._folder.cleanup()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self._process.wait()
+        self._errors.seek(0)
+        words = "".join(self._errors.readlines()[-LAST_LINES:])
+        raise RuntimeError(f"{self._name} ended with {self._process.returncode}:\n{words}")
+
+
+@contextlib.contextmanager
+def real_time(pid: int) -> Iterator[None]:
+    """Gives all threads of a process real-time priority, which needs the right to do so."""
+    _schedule(pid, os.SCHED_RR, 1)
+    try:
+        yield
+    finally:
+        _schedule(pid, os.SCHED_OTHER, 0)
+
+
+def _schedule(pid: int, policy: int, priority: int) -> None:
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        # A thread may end while it is named; new ones take the policy of their maker.
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+
+
+def importable(python: str, module: str) -> bool:
+    """Returns whether an interpreter has a module."""
+    return (
+        subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
+    ).returncode == 0

@@ -1,0 +1,130 @@
+"""What was measured, as a table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from importlib import metadata
+from typing import Any
+
+TITLES = {"keras": "Keras", "torch": "PyTorch", "jax": "JAX"}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns processor, cores and versions."""
+    model = platform.processor()
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "tensorflow": metadata.version("tensorflow"),
+    }
+
+
+def rates(group: dict[str, Any], contender: str) -> list[float]:
+    """Returns images/s of a contender, turn by turn; empty if it did not take part."""
+    found = group["contenders"].get(contender, {"turns": []})
+    return [turn["images_per_second"] for turn in found["turns"]]
+
+
+def ratio(group: dict[str, Any], contender: str, other: str) -> float | None:
+    """Returns the median over the rounds of contender's images/s by the other's."""
+    pairs = list(zip(rates(group, contender), rates(group, other), strict=False))
+    return statistics.median(a / b for a, b in pairs) if pairs else None
+
+
+def precisions(group: dict[str, Any]) -> list[str]:
+    return [name.split()[1] for name in group["contenders"] if name.startswith("ours ")]
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def row(group: dict[str, Any], precision: str) -> list[str]:
+    """Returns the cells of one network, batch size and precision."""
+    ours, free = f"ours {precision}", f"ours, not deterministic {precision}"
+    cells = [group["case"], precision, str(group["batch_size"])]
+    cells += [_spread(rates(group, ours)), _spread(rates(group, free))]
+    for peer in TITLES:
+        cells.append(_spread(rates(group, f"{peer} {precision}")))
+    cells += [_times(ratio(group, ours, f"{peer} {precision}")) for peer in TITLES]
+    flops = group["flops_per_image"]
+    ceilings = rates(group, f"matmul {precision}")
+    if ceilings:
+        cells.append(f"{statistics.median(rates(group, ours)) * flops / 1e9:.0f}")
+        shares = zip(rates(group, ours), ceilings, strict=True)
+        cells.append(f"{statistics.median(a * flops / b for a, b in shares):.0%}")
+        cells.append(f"{statistics.median(ceilings) / 1e9:.0f}")
+    return cells
+
+
+HEAD = ["case", "precision", "batch", "ours", "ours, not deterministic", *TITLES.values()]
+HEAD += [f"ours / {title}" for title in TITLES.values()]
+HEAD += ["GFLOP/s", "of ceiling", "ceiling, GFLOP/s"]
+
+
+def table(measured: dict[str, Any]) -> str:
+    """Returns all that was measured as Markdown."""
+    machine = measured["machine"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, "
+        f"TensorFlow {machine['tensorflow']}. Images/s: median (least to most) of the turns; "
+        "ratios: medians over the rounds.",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        f"|{'---|' * len(HEAD)}",
+    ]
+    for group in measured["groups"]:
+        lines += [f"| {' | '.join(row(group, name))} |" for name in precisions(group)]
+    lines += ["", "Settings, the fastest of those tried:", ""]
+    for group in measured["groups"]:
+        for name, found in group["contenders"].items():
+            if found["setting"]:
+                place = f"{group['case']}, batch {group['batch_size']}, {name}"
+                lines.append(f"- {place}: {found['setting']}")
+    if measured["program"]:
+        lines += ["", *program_lines(measured["program"])]
+    return "\n".join(lines) + "\n"
+
+
+def group_lines(group: dict[str, Any]) -> str:
+    """Returns a group as rows of the table, for those who wait."""
+    return "\n".join(f"| {' | '.join(row(group, name))} |" for name in precisions(group))
+
+
+def program_lines(program: dict[str, Any]) -> list[str]:
+    """Returns what the whole program took."""
+    turns = program["turns"]
+
+    def median(name: str) -> float:
+        return statistics.median(turn[name] for turn in turns)
+
+    share = statistics.median(
+        turn["images_per_second"] / turn["bare_images_per_second"] for turn in turns
+    )
+    first = statistics.median(program["first_step_seconds"])
+    return [
+        "| the whole program | |",
+        "|---|---|",
+        f"| `fashion_2d.cfg`, start to the end of the first step | {first:.1f} s |",
+        f"| `fashion_2d.cfg`, start to the last step of {program['epochs']} epochs | "
+        f"{median('seconds_to_last_step'):.1f} s |",
+        f"| an epoch with summaries, checkpoint and progress bar | "
+        f"{median('images_per_second'):.0f} images/s |",
+        f"| its bare loop | {median('bare_images_per_second'):.0f} images/s |",
+        f"| program / bare loop | {share:.3f} |",
+        f"| `fashion.cfg`, peak memory | {program['peak_bytes'] / 1e9:.2f} GB |",
+    ]
