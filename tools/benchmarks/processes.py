@@ -55,16 +55,20 @@ class ContenderProcess:
             env=environment,
         )
         try:
-            self.ready = self._read()
+            with self._priority():
+                self.ready = self._read()
         except BaseException:
             self.close()
             raise
 
     def train(self, seconds: float) -> dict[str, float]:
         """Gives it a turn; returns images_per_second, seconds and loss."""
-        with real_time(self._process.pid) if self._realtime else contextlib.nullcontext():
+        with self._priority():
             print(seconds, file=self._process.stdin, flush=True)
             return self._read()
+
+    def _priority(self) -> contextlib.AbstractContextManager:
+        return real_time(self._process.pid) if self._realtime else contextlib.nullcontext()
 
     def close(self) -> None:
         """Ends the process."""

@@ -40,7 +40,15 @@ def ratio(group: dict[str, Any], contender: str, other: str) -> float | None:
 
 
 def precisions(group: dict[str, Any]) -> list[str]:
-    return [name.split()[1] for name in group["contenders"] if name.startswith("ours ")]
+    return [name.split()[1] for name in group["contenders"] if name.startswith("matmul ")]
+
+
+def variants(measured: dict[str, Any]) -> list[str]:
+    """Returns the other settings of ours that were measured, each once."""
+    names = (
+        name.rpartition(" ")[0] for group in measured["groups"] for name in group["contenders"]
+    )
+    return list(dict.fromkeys(name for name in names if name.startswith("ours --")))
 
 
 def _spread(values: list[float]) -> str:
@@ -53,13 +61,12 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def row(group: dict[str, Any], precision: str) -> list[str]:
+def row(group: dict[str, Any], precision: str, others: list[str]) -> list[str]:
     """Returns the cells of one network, batch size and precision."""
-    ours, free = f"ours {precision}", f"ours, not deterministic {precision}"
+    ours = f"ours {precision}"
     cells = [group["case"], precision, str(group["batch_size"])]
-    cells += [_spread(rates(group, ours)), _spread(rates(group, free))]
-    for peer in TITLES:
-        cells.append(_spread(rates(group, f"{peer} {precision}")))
+    for contender in ("ours", *others, *TITLES):
+        cells.append(_spread(rates(group, f"{contender} {precision}")))
     cells += [_times(ratio(group, ours, f"{peer} {precision}")) for peer in TITLES]
     flops = group["flops_per_image"]
     ceilings = rates(group, f"matmul {precision}")
@@ -71,24 +78,28 @@ def row(group: dict[str, Any], precision: str) -> list[str]:
     return cells
 
 
-HEAD = ["case", "precision", "batch", "ours", "ours, not deterministic", *TITLES.values()]
-HEAD += [f"ours / {title}" for title in TITLES.values()]
-HEAD += ["GFLOP/s", "of ceiling", "ceiling, GFLOP/s"]
+def head(others: list[str]) -> list[str]:
+    """Returns the names of the columns."""
+    variants = [f"`{name.removeprefix('ours ')}`" for name in others]
+    names = ["case", "precision", "batch", "ours", *variants, *TITLES.values()]
+    names += [f"ours / {title}" for title in TITLES.values()]
+    return [*names, "GFLOP/s", "of ceiling", "ceiling, GFLOP/s"]
 
 
 def table(measured: dict[str, Any]) -> str:
     """Returns all that was measured as Markdown."""
-    machine = measured["machine"]
+    machine, others = measured["machine"], variants(measured)
+    columns = head(others)
     lines = [
         f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, "
         f"TensorFlow {machine['tensorflow']}. Images/s: median (least to most) of the turns; "
         "ratios: medians over the rounds.",
         "",
-        f"| {' | '.join(HEAD)} |",
-        f"|{'---|' * len(HEAD)}",
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
     ]
     for group in measured["groups"]:
-        lines += [f"| {' | '.join(row(group, name))} |" for name in precisions(group)]
+        lines += [f"| {' | '.join(row(group, name, others))} |" for name in precisions(group)]
     lines += ["", "Settings, the fastest of those tried:", ""]
     for group in measured["groups"]:
         for name, found in group["contenders"].items():
@@ -98,11 +109,6 @@ def table(measured: dict[str, Any]) -> str:
     if measured["program"]:
         lines += ["", *program_lines(measured["program"])]
     return "\n".join(lines) + "\n"
-
-
-def group_lines(group: dict[str, Any]) -> str:
-    """Returns a group as rows of the table, for those who wait."""
-    return "\n".join(f"| {' | '.join(row(group, name))} |" for name in precisions(group))
 
 
 def program_lines(program: dict[str, Any]) -> list[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import sys
 import tempfile
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +44,8 @@ PEERS = {
     "torch": Peer("pytorch.py", "torch", "torch_python"),
     "jax": Peer("jax_scan.py", "jax", "jax_python"),
 }
-OURS = {"ours": {}, "ours, not deterministic": {"deterministic": False}}
+REST_SECONDS = 4.0  # After a start at real-time priority, for all else on the machine.
+CONVERT = {"bool": {"true": True, "false": False}.__getitem__, "int": int, "float": float}
 QUICK = {"repetitions": 1, "seconds": 0.2, "batch_sizes": "8", "cases": "mlp"}
 
 
@@ -52,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_sizes", default="128,512")
     parser.add_argument(
         "--peers", default=",".join(PEERS), help="of keras, torch, jax; empty: ours alone"
+    )
+    parser.add_argument(
+        "--variants",
+        default="deterministic=false",
+        help="settings of ours to measure beside the defaults, NAME=VALUE,...; may be empty",
     )
     parser.add_argument("--repetitions", type=int, default=5, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a turn, about")
@@ -100,8 +108,8 @@ def run(arguments: argparse.Namespace) -> None:
             for batch_size in map(int, _split(arguments.batch_sizes)):
                 group = measure_group(arguments, case, batch_size, peers, path, images.shape[1:])
                 measured["groups"].append(group)
-                print(report.group_lines(group), flush=True)
                 _write(arguments.output, measured)
+                print(f"{case}, batch {batch_size}: done", flush=True)
     if arguments.program:
         measured["program"] = program.measure(arguments)
     _write(arguments.output, measured)
@@ -117,12 +125,15 @@ def measure_group(
     image_shape: tuple[int, int, int],
 ) -> dict[str, Any]:
     """Measures one network and batch size in all precisions by all contenders."""
+    ours = {"ours": {}}
+    for variant in _split(arguments.variants):
+        ours[f"ours --{variant}"] = read_setting(variant)
     group: dict[str, Any] = {"case": case, "batch_size": batch_size, "contenders": {}}
     with contextlib.ExitStack() as stack:
         started = {}
         for precision in _split(arguments.precisions):
             wanted = {
-                **{name: ("ours.py", "python", settings) for name, settings in OURS.items()},
+                **{name: ("ours.py", "python", settings) for name, settings in ours.items()},
                 **{name: (peer.script, peer.option, {}) for name, peer in peers.items()},
                 "matmul": ("matmul.py", "python", {}),
             }
@@ -149,6 +160,8 @@ def measure_group(
                     script, getattr(arguments, option), described, arguments.realtime
                 )
                 stack.callback(contender.close)
+                if arguments.realtime:
+                    time.sleep(REST_SECONDS)
                 parameters = cases.count_parameters([*network["encoder"], *network["decoder"]])
                 if contender.ready["parameters"] not in (0, parameters):
                     raise RuntimeError(
@@ -163,6 +176,16 @@ def measure_group(
                 turn = contender.train(arguments.seconds)
                 group["contenders"][f"{name} {precision}"]["turns"].append(turn)
     return group
+
+
+def read_setting(text: str) -> dict[str, Any]:
+    """Returns {name: value} of NAME=VALUE, a setting of the package."""
+    name, _, value = text.partition("=")
+    for group in Config.groups().values():
+        for field in dataclasses.fields(group):
+            if field.name == name:
+                return {name: CONVERT.get(field.type, str)(value)}
+    sys.exit(f"--variants: {name} is not a setting of the package")
 
 
 def _present_peers(arguments: argparse.Namespace) -> dict[str, Peer]:

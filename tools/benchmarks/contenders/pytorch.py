@@ -133,7 +133,6 @@ def build(case: dict[str, Any], *, channels_last: bool, compiled: bool) -> Conte
             optimizer.step()
         return float(loss)
 
-    train(1)
     return Contender(timed(train, batch_size), parameters, 5)
 
 

@@ -63,9 +63,10 @@ def take_turns(build: dict[str, Callable[[dict[str, Any]], Contender]]) -> None:
         contender = make(case)
         contender.run(contender.block)  # Compiles.
         contenders[setting] = contender
-        seconds = min(TRIAL_SECONDS, case["seconds"]) if len(build) > 1 else 0
-        trials[setting] = measure(contender, seconds, None)[0]["images_per_second"]
-    setting = max(trials, key=trials.get)
+        if len(build) > 1:
+            seconds = min(TRIAL_SECONDS, case["seconds"])
+            trials[setting] = measure(contender, seconds, None)[0]["images_per_second"]
+    setting = max(trials, key=trials.get, default=setting)
     contender = contenders.pop(setting)
     contenders.clear()
     ready = {
