@@ -23,7 +23,7 @@ class ContenderProcess:
         script: file in contenders/.
         python: the interpreter that runs it.
         case: what it trains.
-        realtime: whether its turns get real-time priority.
+        is_first: whether it gets the CPU before others while it starts or trains.
 
     Attributes:
         ready: its first answer: setting, parameters, trials.
@@ -32,9 +32,9 @@ class ContenderProcess:
         RuntimeError: it ended; with its last words.
     """
 
-    def __init__(self, script: str, python: str, case: dict[str, Any], realtime: bool) -> None:
+    def __init__(self, script: str, python: str, case: dict[str, Any], is_first: bool) -> None:
         self._name = script
-        self._realtime = realtime
+        self._is_first = is_first
         self._folder = tempfile.TemporaryDirectory()
         case_path = os.path.join(self._folder.name, "case.json")
         with open(case_path, "w", encoding="utf-8") as file:
@@ -68,7 +68,7 @@ class ContenderProcess:
             return self._read()
 
     def _priority(self) -> contextlib.AbstractContextManager:
-        return real_time(self._process.pid) if self._realtime else contextlib.nullcontext()
+        return first_in_line(self._process.pid) if self._is_first else contextlib.nullcontext()
 
     def close(self) -> None:
         """Ends the process."""
@@ -90,20 +90,24 @@ class ContenderProcess:
 
 
 @contextlib.contextmanager
-def real_time(pid: int) -> Iterator[None]:
-    """Gives all threads of a process real-time priority, which needs the right to do so."""
-    _schedule(pid, os.SCHED_RR, 1)
+def first_in_line(pid: int) -> Iterator[None]:
+    """Gives all threads of a process the CPU before others, which needs the right to do so.
+
+    Not real-time priority: threads that wait by spinning, as XLA's do, would then keep the cores
+    from the threads they wait for.
+    """
+    _set_niceness(pid, -20)
     try:
         yield
     finally:
-        _schedule(pid, os.SCHED_OTHER, 0)
+        _set_niceness(pid, 0)
 
 
-def _schedule(pid: int, policy: int, priority: int) -> None:
+def _set_niceness(pid: int, niceness: int) -> None:
     for thread in os.listdir(f"/proc/{pid}/task"):
-        # A thread may end while it is named; new ones take the policy of their maker.
+        # A thread may end while it is named; new ones take the niceness of their maker.
         with contextlib.suppress(ProcessLookupError):
-            os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+            os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
 
 
 def importable(python: str, module: str) -> bool:

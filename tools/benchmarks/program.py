@@ -43,13 +43,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             "seconds": arguments.seconds,
             "is_quick": arguments.quick,
         }
-        bare = processes.ContenderProcess("ours.py", arguments.python, case, arguments.realtime)
+        bare = processes.ContenderProcess("ours.py", arguments.python, case, arguments.first)
         with contextlib.closing(bare):
             for turn in range(arguments.repetitions):
                 before = bare.train(arguments.seconds)
                 model_dir = os.path.join(folder, f"run_{turn}")
                 flags = [*data, f"--epochs={EPOCHS}", "--export_dir="]
-                start, _ = run_program(SPEED_FLAGS, model_dir, flags, arguments.realtime)
+                start, _ = run_program(SPEED_FLAGS, model_dir, flags, arguments.first)
                 after = bare.train(arguments.seconds)
                 # Steps and times at which blocks ended.
                 blocks = read_blocks(model_dir)
@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for turn in range(arguments.repetitions):
             model_dir = os.path.join(folder, f"first_{turn}")
             flags = [*data, "--train_steps=1", "--export_dir="]
-            start, _ = run_program(SPEED_FLAGS, model_dir, flags, arguments.realtime)
+            start, _ = run_program(SPEED_FLAGS, model_dir, flags, arguments.first)
             first_steps.append(read_blocks(model_dir)[0][1] - start)
         model_dir, exports = (os.path.join(folder, name) for name in ("memory", "exports"))
         flags = [*data, "--epochs=1", f"--export_dir={exports}"]
@@ -86,7 +86,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_program(
-    flagfile: os.PathLike[str], model_dir: str, flags: list[str], realtime: bool
+    flagfile: os.PathLike[str], model_dir: str, flags: list[str], is_first: bool
 ) -> tuple[float, int]:
     """Runs `vae_lowlevel.train` with a progress bar, as at a terminal.
 
@@ -116,7 +116,7 @@ def run_program(
     said: list[bytes] = []
     reader = threading.Thread(target=_read_terminal, args=(ours, said))
     reader.start()
-    with processes.real_time(process.pid) if realtime else contextlib.nullcontext():
+    with processes.first_in_line(process.pid) if is_first else contextlib.nullcontext():
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     reader.join()

@@ -44,7 +44,7 @@ PEERS = {
     "torch": Peer("pytorch.py", "torch", "torch_python"),
     "jax": Peer("jax_scan.py", "jax", "jax_python"),
 }
-REST_SECONDS = 4.0  # After a start at real-time priority, for all else on the machine.
+REST_SECONDS = 4.0  # After each start, for all else on the machine.
 CONVERT = {"bool": {"true": True, "false": False}.__getitem__, "int": int, "float": float}
 QUICK = {"repetitions": 1, "seconds": 0.2, "batch_sizes": "8", "cases": "mlp"}
 
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", default="benchmark", help="writes <output>.json and .md")
     parser.add_argument(
-        "--realtime", action="store_true", help="turns at real-time priority (needs the right)"
+        "--first", action="store_true", help="turns before all other work (needs the right)"
     )
     parser.add_argument(
         "--quick",
@@ -157,10 +157,10 @@ def measure_group(
                     "is_quick": arguments.quick,
                 }
                 contender = processes.ContenderProcess(
-                    script, getattr(arguments, option), described, arguments.realtime
+                    script, getattr(arguments, option), described, arguments.first
                 )
                 stack.callback(contender.close)
-                if arguments.realtime:
+                if arguments.first:
                     time.sleep(REST_SECONDS)
                 parameters = cases.count_parameters([*network["encoder"], *network["decoder"]])
                 if contender.ready["parameters"] not in (0, parameters):
