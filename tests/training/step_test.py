@@ -225,6 +225,17 @@ def test_rows_after_the_last_step_are_zero_and_nothing_retraces(make_run):
     assert run.block.experimental_get_tracing_count() == 1
 
 
+def test_one_program_of_xla_runs_any_number_of_steps(make_run):
+    run = make_run(network="mlp", jit_compile=True)
+
+    def program(steps):
+        arguments = run.images, run.labels, tf.constant(run.order), tf.constant(steps)
+        return run.block.experimental_get_compiler_ir(*arguments)(stage="hlo")
+
+    # What XLA takes as a constant stands in the program, and another value compiles another one.
+    assert program(1) == program(4)
+
+
 def test_a_step_without_finite_gradients_changes_nothing_but_the_step(make_run):
     healthy = make_run()
     broken = make_run(objective=BrokenAtStepOne(healthy.objective))

@@ -157,9 +157,13 @@ def make_train_block(
         width = len(step_columns(objective, state))
         history = tf.TensorArray(tf.float32, block_steps, element_shape=[width])
         history = history.unstack(tf.zeros([block_steps, width]))
-        for index in tf.range(steps):
+        index = tf.constant(0)
+        # Not `for index in tf.range(steps)`, whose length is a constant to XLA: every other number
+        # of steps would compile another program.
+        while index < steps:
             values = strategy.run(replica_step, (images, labels, order[index]))
             history = history.write(index, strategy.reduce("sum", values, axis=None))
+            index += 1
         return history.stack()
 
     return train_block
