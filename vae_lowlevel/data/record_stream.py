@@ -23,7 +23,7 @@ from vae_lowlevel.types import Examples
 
 _SHARDS_AT_ONCE = 16
 _READ_BYTES = 1 << 20  # at once, of each of these shards
-_ROWS_AT_ONCE = 512
+_MOST_ROWS = 512  # of a shard in one call, no more than fit into _READ_BYTES
 
 
 class RecordStream:
@@ -56,6 +56,7 @@ class RecordStream:
         self._shuffle_buffer = shuffle_buffer
         self._num_classes = num_classes
         height, width, channels = index.image_shape
+        self._rows_at_once = min(_MOST_ROWS, 1 + _READ_BYTES // (height * width * channels))
         self._margins = [(0, 0), (0, 0), (0, 0)]
         if pad_to is not None:
             self._margins = margins(height, width, pad_to)
@@ -86,7 +87,7 @@ class RecordStream:
         files = np.array(self._index.files)[self._index.files_of(numbers)]
         places = tf.data.Dataset.from_tensor_slices((files, self._index.offset[numbers]))
         # Not in parallel: a record at an offset is read in no time.
-        batches = places.map(_record_at).batch(_ROWS_AT_ONCE).map(self._parse)
+        batches = places.map(_record_at).batch(self._rows_at_once).map(self._parse)
         row = 0
         with self.named_damage():
             for images, labels in batches.as_numpy_iterator():
@@ -133,7 +134,7 @@ class RecordStream:
         order = permutation(len(files), "shard_order", seed, epoch)
         shards = tf.data.Dataset.from_tensor_slices((files[order], self._index.first[:-1][order]))
         records = shards.interleave(
-            functools.partial(_open_shard, held_out=self._held_out()),
+            functools.partial(self._open_shard, held_out=self._held_out()),
             cycle_length=min(_SHARDS_AT_ONCE, len(files)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=is_ordered,
@@ -173,6 +174,23 @@ class RecordStream:
         (numbers,) = np.nonzero(held_out)
         return tf.constant(numbers, tf.int64) if len(numbers) else None
 
+    def _open_shard(
+        self, file: tf.Tensor, first: tf.Tensor, held_out: tf.Tensor | None
+    ) -> tf.data.Dataset:
+        """Returns the records of a shard that are not held out."""
+        records = tf.data.TFRecordDataset(file, buffer_size=_READ_BYTES)
+        if held_out is None:
+            return records
+
+        def keep(chunk: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+            numbers = first + chunk * self._rows_at_once + tf.range(tf.size(records, tf.int64))
+            place = tf.searchsorted(held_out, numbers, out_type=tf.int64)
+            nearest = tf.gather(held_out, tf.minimum(place, len(held_out) - 1))
+            return tf.boolean_mask(records, nearest != numbers)
+
+        # Many at a time: a call for each record would cost more than reading and parsing it.
+        return records.batch(self._rows_at_once).enumerate().map(keep).unbatch()
+
     def _parse(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps records [B] to images uint8 [B, H, W, C] and labels int32 [B].
 
@@ -197,19 +215,3 @@ def _record_at(file: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     )
     spec = tf.TensorSpec([], tf.string)
     return tf.data.experimental.from_variant(records, spec).take(1).get_single_element()
-
-
-def _open_shard(file: tf.Tensor, first: tf.Tensor, held_out: tf.Tensor | None) -> tf.data.Dataset:
-    """Returns the records of a shard that are not held out."""
-    records = tf.data.TFRecordDataset(file, buffer_size=_READ_BYTES)
-    if held_out is None:
-        return records
-
-    def keep(chunk: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
-        numbers = first + chunk * _ROWS_AT_ONCE + tf.range(tf.size(records, tf.int64))
-        place = tf.searchsorted(held_out, numbers, out_type=tf.int64)
-        nearest = tf.gather(held_out, tf.minimum(place, len(held_out) - 1))
-        return tf.boolean_mask(records, nearest != numbers)
-
-    # Many at a time: a call for each record would cost more than reading and parsing it.
-    return records.batch(_ROWS_AT_ONCE).enumerate().map(keep).unbatch()
