@@ -54,7 +54,7 @@ def records(tmp_path):
     write_records(draw_shapes(40, 8, 0), folder, "train", 3)
     write_records(draw_shapes(10, 8, 1), folder, "test", 1)
     write_class_names(CLASS_NAMES, folder)
-    return {"dataset": f"records:{folder}/*"}
+    return {"dataset": f"records:{folder}/*.tfrecord"}
 
 
 @pytest.mark.parametrize("settings", [{}, {"jit_compile": "true"}, {"precision": "bfloat16"}])

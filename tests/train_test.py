@@ -212,7 +212,7 @@ def shards(cwd):
         ("bfloat16", ["--precision=bfloat16"]),
         (
             "streamed",
-            ["--precision=bfloat16", "--dataset=records:shards/*", "--resident_bytes=0"],
+            ["--precision=bfloat16", "--dataset=records:shards/*.tfrecord", "--resident_bytes=0"],
         ),
     ],
 )
