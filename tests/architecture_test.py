@@ -18,7 +18,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEAVES = {"errors", "files", "types", "options", "randomness", "config"}
 # What the entry points do, and what a notebook calls: these put everything together, and only the
 # entry points and they themselves import them.
-BODIES = {"workflow", "measuring", "initial_state", "loading", "inference", "array_vae", "anomaly"}
+BODIES = {
+    "workflow",
+    "measuring",
+    "initial_state",
+    "feeding",
+    "loading",
+    "inference",
+    "array_vae",
+    "anomaly",
+}
 USED_BY_ENTRY_POINTS = {
     "settings",
     "startup",

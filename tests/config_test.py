@@ -148,6 +148,20 @@ def test_run_folder_is_named_after_the_data_set_unless_given():
             "would leave the scale untrained; take --pixel_reduction=sum or a fixed scale",
         ),
         (
+            {"tf_data_service": "host:5050", "dataset": "records:a", "deterministic": False},
+            "--tf_data_service must be grpc://<host>:<port>, got 'host:5050'",
+        ),
+        (
+            {"tf_data_service": "grpc://host:5050", "deterministic": False},
+            "--tf_data_service=grpc://host:5050 reads --dataset=records:<glob>, got "
+            "--dataset=shapes; write its records with tools/make_records, or leave the service out",
+        ),
+        (
+            {"tf_data_service": "grpc://host:5050", "dataset": "records:a"},
+            "--tf_data_service=grpc://host:5050 does not give the data in the same order twice, so "
+            "that no run repeats: add --deterministic=false, or leave it out",
+        ),
+        (
             {"likelihood": "discretized_logistic", "likelihood_scale": 0.001},
             "--likelihood_scale of a learned scale must be in (0.0067, 148.4), got 0.001",
         ),

@@ -22,7 +22,9 @@ def parse(*argv):
 def another_value(field):
     """Returns an allowed value that is not the default."""
     if field.name == "dataset":
-        return "npz:some folder/of=#1.npz"
+        return "records:some folder/of=#1.tfrecord"
+    if field.name == "tf_data_service":
+        return "grpc://host:5050"
     if field.metadata["choices"]:
         return next(choice for choice in field.metadata["choices"] if choice != field.default)
     kind = KINDS[field.name]

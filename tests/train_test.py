@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_lowlevel.data.records import write_class_names, write_records
+from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
+
 TINY = (
     "--dataset=shapes",
     "--image_size=16",
@@ -194,13 +197,32 @@ def test_another_model_in_the_same_folder_is_a_usage_error(cwd, finished):
     assert "--latent_dim: was 2, now 5" in err
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_stopped_and_gone_on_equals_unbroken_bit_for_bit(cwd, precision):
-    flags = (*TINY, f"--precision={precision}", "--steps_per_loop=4", "--export_dir=")
-    code, _, err = run("train", *flags, f"--model_dir=runs/whole_{precision}", cwd=cwd)
-    assert code == 0, err
+@pytest.fixture(scope="module")
+def shards(cwd):
+    """The images of TINY as records."""
+    write_records(draw_shapes(600, 16, 0), str(cwd / "shards"), "train", 4)
+    write_records(draw_shapes(100, 16, 1), str(cwd / "shards"), "test", 1)
+    write_class_names(CLASS_NAMES, str(cwd / "shards"))
 
-    model_dir = f"runs/broken_{precision}"
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("float32", ["--precision=float32"]),
+        ("bfloat16", ["--precision=bfloat16"]),
+        (
+            "streamed",
+            ["--precision=bfloat16", "--dataset=records:shards/*.tfrecord", "--resident_bytes=0"],
+        ),
+    ],
+)
+@pytest.mark.usefixtures("shards")
+def test_stopped_and_gone_on_equals_unbroken_bit_for_bit(cwd, name, settings):
+    flags = (*TINY, *settings, "--steps_per_loop=4", "--export_dir=")
+    code, _, err = run("train", *flags, f"--model_dir=runs/whole_{name}", cwd=cwd)
+    assert (code, err) == (0, "")
+
+    model_dir = f"runs/broken_{name}"
     process = program("train", *flags, f"--model_dir={model_dir}", cwd=cwd)
     for line in process.stdout:
         if line.startswith("epoch 1"):
@@ -216,13 +238,13 @@ def test_stopped_and_gone_on_equals_unbroken_bit_for_bit(cwd, precision):
     code, out, err = run("train", f"--flagfile={model_dir}/flags.cfg", cwd=cwd)
     assert (code, err) == (0, "")
     assert "Going on at step" in out
-    whole = saved_state(cwd / f"runs/whole_{precision}")
+    whole = saved_state(cwd / f"runs/whole_{name}")
     broken = saved_state(cwd / model_dir)
     assert set(whole) == set(broken)
-    assert any("/m/" in name for name in whole)
-    for name, value in whole.items():
-        np.testing.assert_array_equal(value, broken[name], err_msg=name)
-    assert history(cwd / model_dir) == history(cwd / f"runs/whole_{precision}")
+    assert any("/m/" in variable for variable in whole)
+    for variable, value in whole.items():
+        np.testing.assert_array_equal(value, broken[variable], err_msg=variable)
+    assert history(cwd / model_dir) == history(cwd / f"runs/whole_{name}")
 
 
 def test_missing_data_are_named_with_the_folder(cwd, tmp_path):

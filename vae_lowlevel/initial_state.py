@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.pipeline import BatchOrder
+from vae_lowlevel.feeding import first_images
 from vae_lowlevel.loading import find_weights
 from vae_lowlevel.training.initial_weights import choose_trained, restore_matching
 from vae_lowlevel.training.state import TrainState
@@ -30,10 +28,10 @@ def build_state(config: Config, dataset: Dataset) -> TrainState:
     )
 
 
-def start_weights(config: Config, state: TrainState, order: BatchOrder, dataset: Dataset) -> None:
+def start_weights(config: Config, state: TrainState, dataset: Dataset) -> None:
     """Replaces initial weights by what the data, or another run, give in their place."""
     if config.model.prior == "vamp":
-        images = _first_images(order, dataset, config.model.prior_components)
+        images = first_images(config.training, dataset, config.model.prior_components)
         state.model.prior.start_from(images)
     path = config.training.init_from
     if path:
@@ -43,9 +41,3 @@ def start_weights(config: Config, state: TrainState, order: BatchOrder, dataset:
             print(f"  not taken over: {difference}")
     if state.averaged is not None:
         state.averaged.start(state.model)
-
-
-def _first_images(order: BatchOrder, dataset: Dataset, count: int) -> np.ndarray:
-    """Returns up to `count` training images, float32 [n, H, W, C], those training sees first."""
-    rows = order.block(0, order.steps_per_epoch).ravel()[:count]
-    return dataset.train.image[rows].astype(np.float32) / 255.0

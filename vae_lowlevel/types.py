@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -50,19 +50,29 @@ class Examples:
         return Examples(self.image[rows], self.label[rows], factors)
 
 
+class StreamedExamples(Protocol):
+    """A training split that stays on disk: `data.record_stream.RecordStream`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Examples:
+        """Reads some examples into memory."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A data set: its splits and what its labels mean.
 
     Attributes:
-        train: the training split, validation examples taken out.
+        train: the training split, validation examples taken out; where it does not fit into memory,
+            a stream with a length, from which rows are read as from `Examples`.
         validation: examples held out from the training split; may be empty.
         test: the test split.
         class_names: one name a class; empty where the data have no classes.
         factor_names: one name a column of `Examples.factors`.
     """
 
-    train: Examples
+    train: Examples | StreamedExamples
     validation: Examples
     test: Examples
     class_names: tuple[str, ...] = ()
@@ -71,7 +81,7 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""
-        return tuple(self.train.image.shape[1:])
+        return tuple(self.test.image.shape[1:])
 
     @property
     def num_classes(self) -> int:

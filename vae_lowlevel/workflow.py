@@ -17,13 +17,14 @@ import vae_lowlevel
 from vae_lowlevel import assembly, measuring, settings
 from vae_lowlevel.anomaly import measure_normal_scores
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.pipeline import BatchOrder, padded_batches
+from vae_lowlevel.data.pipeline import padded_batches
 from vae_lowlevel.data.sources import load
 from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.evaluation.figures import image_grid
 from vae_lowlevel.evaluation.latents import active_units
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.export import export_run
+from vae_lowlevel.feeding import build_feed
 from vae_lowlevel.initial_state import build_state, start_weights
 from vae_lowlevel.loading import load_model_and_weights
 from vae_lowlevel.models.table import layer_table
@@ -32,12 +33,7 @@ from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
-from vae_lowlevel.training.distribution import (
-    check_batch_size,
-    join_workers,
-    place_on_replicas,
-)
-from vae_lowlevel.training.feed import ResidentFeed
+from vae_lowlevel.training.distribution import check_batch_size, join_workers
 from vae_lowlevel.training.initial_weights import describe_frozen
 from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
@@ -91,14 +87,14 @@ def _train(
 ) -> tuple[Progress, int] | None:
     """Trains to the end; returns its course and last step, or None if it was finished before."""
     training = config.training
-    order = BatchOrder(len(dataset.train), training.batch_size, training.seed)
-    total_steps = (
-        training.train_steps or (training.epochs or DEFAULT_EPOCHS) * order.steps_per_epoch
-    )
-    plain = assembly.build_objective(config.objective, order.steps_per_epoch, config.model.model)
-    objective = assembly.fit_to_pixels(config, plain)
     strategy, replicas = workers.strategy, workers.strategy.num_replicas_in_sync
     check_batch_size(training.batch_size, replicas, training.accumulate_steps)
+    device = device_type(strategy)
+    is_compiled = choose_compilation(config, device, replicas)
+    feed = build_feed(config, dataset, workers, choose_call_steps(config, device, is_compiled))
+    total_steps = training.train_steps or (training.epochs or DEFAULT_EPOCHS) * feed.steps_per_epoch
+    plain = assembly.build_objective(config.objective, feed.steps_per_epoch, config.model.model)
+    objective = assembly.fit_to_pixels(config, plain)
     with strategy.scope():
         state = build_state(config, dataset)
         columns = step_columns(objective, state)
@@ -112,14 +108,11 @@ def _train(
         )
         is_restored = checkpoints.restore()
         if not is_restored:
-            start_weights(config, state, order, dataset)
+            start_weights(config, state, dataset)
     model = state.evaluated_model
     first_step = int(state.step.numpy())
     folder.describe(settings.format_flagfile(config), dataset)
 
-    device = device_type(strategy)
-    is_compiled = choose_compilation(config, device, replicas)
-    call_steps = choose_call_steps(config, device, is_compiled)
     batch_size = measuring.EVALUATION_BATCH
     validation_means = TermMeans(model, objective, batch_size=batch_size, seed=training.seed)
 
@@ -128,8 +121,8 @@ def _train(
         means, z_mean = validation_means(batches, step)
         return {**means, "active_units": active_units(z_mean)}
 
-    shown = dataset.validation if len(dataset.validation) else dataset.train
-    reporter = Reporter(first_step, total_steps, order.steps_per_epoch)
+    shown = (dataset.validation if len(dataset.validation) else dataset.train)[:16]
+    reporter = Reporter(first_step, total_steps, feed.steps_per_epoch)
     loop = TrainingLoop(
         settings=LoopSettings(
             total_steps=total_steps,
@@ -143,30 +136,25 @@ def _train(
         train_block=make_train_block(
             state,
             assembly.build_training_objective(config, plain),
-            assembly.build_learning_rate(config.optimizer, order.steps_per_epoch, total_steps),
+            assembly.build_learning_rate(config.optimizer, feed.steps_per_epoch, total_steps),
             strategy,
             batch_size=training.batch_size,
             accumulate_steps=training.accumulate_steps,
-            block_steps=call_steps,
+            block_steps=feed.call_steps,
             clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=training.seed,
             jit_compile=is_compiled,
         ),
         columns=columns,
-        feed=ResidentFeed(
-            place_on_replicas(strategy, dataset.train.image),
-            place_on_replicas(strategy, dataset.train.label),
-            order,
-            call_steps,
-        ),
+        feed=feed,
         validate=validate if len(dataset.validation) else None,
         score=objective.score,
         checkpoints=checkpoints,
         summaries=Summaries(
             folder.path,
             model,
-            shown.image[:16].astype(np.float32) / 255.0,
-            shown.label[:16],
+            shown.image.astype(np.float32) / 255.0,
+            shown.label,
             fold(make_seed(training.seed), "summaries"),
             image_grid,
         ),
@@ -192,9 +180,9 @@ def _train(
         print(f"frozen: {describe_frozen(state.model, state.trained_variables())}")
     print(
         f"{len(dataset.train)} training, {len(dataset.validation)} validation, "
-        f"{len(dataset.test)} test images; {total_steps} steps, {order.steps_per_epoch} an epoch; "
+        f"{len(dataset.test)} test images; {total_steps} steps, {feed.steps_per_epoch} an epoch; "
         f"{_count_devices(replicas, workers.count, device)}, XLA {'on' if is_compiled else 'off'}, "
-        f"{call_steps} steps a call"
+        f"{feed.call_steps} steps a call"
     )
     if is_restored:
         print(f"Going on at step {first_step}")

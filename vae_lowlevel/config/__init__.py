@@ -55,6 +55,11 @@ class Config:
             raise ConfigError(
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
+        if self.data.tf_data_service and self.training.deterministic:
+            raise ConfigError(
+                f"--tf_data_service={self.data.tf_data_service} does not give the data in the same "
+                "order twice, so that no run repeats: add --deterministic=false, or leave it out"
+            )
         _check_distributions(self)
         if self.model.model != "vae" and (self.objective.free_bits or self.objective.capacity):
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.options import check, option
@@ -18,6 +19,8 @@ SOURCES = {
     "npz:<path>": "arrays image and, if there are, label, test_image, test_label",
     "records:<glob>": "TFRecord shards as tools/make_records writes them",
 }
+
+DEFAULT_RESIDENT_BYTES = 4 * 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,13 +62,47 @@ class DataConfig:
         choices=("none", "static", "dynamic"),
     )
 
+    resident_bytes: int = option(
+        DEFAULT_RESIDENT_BYTES,
+        "records: training shards of more bytes than this together are not read into memory but "
+        "streamed at every epoch; 0 streams any.",
+        at_least=0,
+        resume="numerics",
+    )
+    shuffle_buffer: int = option(
+        10000,
+        "Streamed records: examples in memory that the next one is drawn from.",
+        at_least=1,
+        resume="numerics",
+    )
+    tf_data_service: str | None = option(
+        None,
+        "records: stream through TensorFlow's data service at this address, grpc://<host>:<port>. "
+        "Each example comes once an epoch, in no promised order.",
+        resume="numerics",
+    )
+
     def __post_init__(self) -> None:
         check(self)
+        self._check_service()
         kind, colon, path = self.dataset.partition(":")
         allowed = {source.partition(":")[:2] for source in SOURCES}
         if (kind, colon) not in allowed or (colon and not path):
             raise ConfigError(
                 f"--dataset must be one of {', '.join(SOURCES)}, got {self.dataset!r}"
+            )
+
+    def _check_service(self) -> None:
+        address = self.tf_data_service
+        if address is None:
+            return
+        if not re.fullmatch(r"grpc://(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", address):
+            raise ConfigError(f"--tf_data_service must be grpc://<host>:<port>, got {address!r}")
+        if not self.dataset.startswith("records:"):
+            raise ConfigError(
+                f"--tf_data_service={address} reads --dataset=records:<glob>, got --dataset="
+                f"{self.dataset}; write its records with tools/make_records, or leave the service "
+                "out"
             )
 
     @property

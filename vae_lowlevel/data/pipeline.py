@@ -25,6 +25,24 @@ def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     return permutation(count, "epoch_order", seed, epoch)
 
 
+def count_steps(count: int, batch_size: int) -> int:
+    """Returns how many whole batches an epoch has.
+
+    Args:
+        count: how many training examples there are.
+        batch_size: examples a step.
+
+    Raises:
+        ConfigError: there is less than one batch.
+    """
+    if batch_size > count:
+        raise ConfigError(
+            f"--batch_size={batch_size} must be at most the {count} training examples that "
+            "--validation_size leaves; lower one of the two"
+        )
+    return count // batch_size
+
+
 class BatchOrder:
     """The examples of every training step, by global step number.
 
@@ -46,12 +64,7 @@ class BatchOrder:
         Raises:
             ConfigError: there is less than one batch.
         """
-        if batch_size > count:
-            raise ConfigError(
-                f"--batch_size={batch_size} must be at most the {count} training examples that "
-                "--validation_size leaves; lower one of the two"
-            )
-        self.steps_per_epoch = count // batch_size
+        self.steps_per_epoch = count_steps(count, batch_size)
         self._count = count
         self._batch_size = batch_size
         self._seed = seed

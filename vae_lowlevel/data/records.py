@@ -1,10 +1,10 @@
-"""Images in TFRecord shards: written, and read back whole into memory."""
+"""Images in TFRecord shards: written, checked, and read back whole into memory."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +13,13 @@ from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
 CLASS_NAMES_FILE = "class_names.txt"
+FRAME_BYTES = 16  # of the format around each record: its length and two checksums
+FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "shape": tf.io.FixedLenFeature([3], tf.int64),
+    "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+}
 _BATCH = 512
-_FRAME_BYTES = 16  # of the format around each record: its length and two checksums
 
 
 def write_records(examples: Examples, folder: str, split: str, shards: int) -> list[str]:
@@ -56,17 +61,32 @@ def write_class_names(names: Sequence[str], folder: str) -> None:
 def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ...]]:
     """Reads the shards that a pattern names, in the order of their names.
 
-    Shards whose file name begins with `test` are the test split, all others the training split;
-    class names are in `class_names.txt` beside the first shard.
+    Args:
+        pattern: as `find_shards` takes it.
+
+    Returns:
+        the training split, the test split or None, and the class names: those in
+        `class_names.txt` beside the first shard.
+
+    Raises:
+        DataError: no file matches, or one is damaged or holds other records.
+    """
+    train_files, test_files = find_shards(pattern)
+    train = _read_split(train_files)
+    test = read_test_split(test_files, train.image.shape[1:]) if test_files else None
+    return train, test, read_class_names(train_files)
+
+
+def find_shards(pattern: str) -> tuple[list[str], list[str]]:
+    """Returns the training shards and the test shards that a pattern names, sorted.
+
+    Shards whose file name begins with `test` are the test split, all others the training split.
 
     Args:
         pattern: with `*`, `?` and `[...]`, as `/data/mine/*.tfrecord`.
 
-    Returns:
-        the training split, the test split or None, and the class names.
-
     Raises:
-        DataError: no file matches, or one is damaged or holds other records.
+        DataError: there is no training shard.
     """
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     files = [file for file in files if os.path.isfile(file)]
@@ -75,14 +95,27 @@ def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ..
     if not train_files:
         found = f"only the test shards {', '.join(test_files)}" if test_files else "no file"
         raise DataError(f"{pattern}: expected training shards, found {found}")
-    train = _read_split(train_files)
-    test = _read_split(test_files) if test_files else None
-    if test is not None and test.image.shape[1:] != train.image.shape[1:]:
+    return train_files, test_files
+
+
+def read_test_split(files: Sequence[str], train_shape: Sequence[int]) -> Examples:
+    """Reads the test shards, whose images have to be of the training images' shape (H, W, C)."""
+    test = _read_split(files)
+    if test.image.shape[1:] != tuple(train_shape):
         raise DataError(
-            f"{test_files[0]}: expected images of the size of the training images, "
-            f"{_describe(train.image.shape[1:])}, found {_describe(test.image.shape[1:])}"
+            f"{files[0]}: expected images of the size of the training images, "
+            f"{_describe(train_shape)}, found {_describe(test.image.shape[1:])}"
         )
-    return train, test, _read_class_names(os.path.dirname(train_files[0]))
+    return test
+
+
+def read_class_names(files: Sequence[str]) -> tuple[str, ...]:
+    """Returns the class names that stand beside the first of some shards; none without the file."""
+    path = os.path.join(os.path.dirname(files[0]), CLASS_NAMES_FILE)
+    if not os.path.isfile(path):
+        return ()
+    with open(path, encoding="utf-8") as file:
+        return tuple(file.read().splitlines())
 
 
 def _encode(image: np.ndarray, label: int) -> bytes:
@@ -95,34 +128,41 @@ def _encode(image: np.ndarray, label: int) -> bytes:
 
 
 def _read_split(files: Sequence[str]) -> Examples:
-    parts = [part for file in files for part in _read_shard(file)]
+    parts = [part for file in files for part in read_shard(file)]
     if not parts:
-        raise DataError(f"{files[0]}: expected records in it or in another shard, found none")
-    sizes = {part.image.shape[1:] for part in parts}
-    if len(sizes) > 1:
-        raise DataError(
-            f"{files[0]}: expected shards with images of one size, found "
-            + " and ".join(_describe(size) for size in sorted(sizes)[:2])
-        )
+        raise no_records(files)
+    check_one_size(files, {part.image.shape[1:] for part in parts})
     return Examples(
         np.concatenate([part.image for part in parts]),
         np.concatenate([part.label for part in parts]),
     )
 
 
-def _read_shard(file: str) -> list[Examples]:
-    """Returns the records of one file in parts."""
-    features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "shape": tf.io.FixedLenFeature([3], tf.int64),
-        "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
-    }
-    parts = []
+def check_one_size(files: Sequence[str], sizes: Iterable[tuple[int, ...]]) -> None:
+    """Refuses shards whose images are of several sizes (H, W, C)."""
+    if len(sizes := set(sizes)) > 1:
+        raise DataError(
+            f"{files[0]}: expected shards with images of one size, found "
+            + " and ".join(_describe(size) for size in sorted(sizes)[:2])
+        )
+
+
+def no_records(files: Sequence[str]) -> DataError:
+    """Returns the error of shards that are all empty."""
+    return DataError(f"{files[0]}: expected records in it or in another shard, found none")
+
+
+def read_shard(file: str) -> Iterator[Examples]:
+    """Yields the examples of one file in parts, up to 512 each.
+
+    Raises:
+        DataError: the file is damaged, or holds other records.
+    """
     read_bytes = 0
     try:
         for batch in tf.data.TFRecordDataset(file).batch(_BATCH):
-            read_bytes += int(tf.reduce_sum(tf.strings.length(batch) + _FRAME_BYTES))
-            parsed = tf.io.parse_example(batch, features)
+            read_bytes += int(tf.reduce_sum(tf.strings.length(batch) + FRAME_BYTES))
+            parsed = tf.io.parse_example(batch, FEATURES)
             shapes = parsed["shape"].numpy()
             if np.any(shapes != shapes[0]) or np.any(shapes[0] < 1):
                 raise DataError(
@@ -137,7 +177,7 @@ def _read_shard(file: str) -> list[Examples]:
                     f"{_describe(shapes[0])}, found {sorted(lengths)}"
                 )
             image = np.stack(image).reshape(-1, *shapes[0])
-            parts.append(Examples(image, parsed["label"].numpy().astype(np.int32)))
+            yield Examples(image, parsed["label"].numpy().astype(np.int32))
         # TensorFlow takes a file that breaks off within a record's first 12 bytes for a whole one.
         if read_bytes != os.path.getsize(file):
             raise DataError(
@@ -145,21 +185,15 @@ def _read_shard(file: str) -> list[Examples]:
                 f"{os.path.getsize(file)} bytes, of which {read_bytes} are whole records"
             )
     except tf.errors.OpError as error:
-        # TensorFlow names the operation in {{...}} before it says what is wrong.
-        reason = (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
         raise DataError(
             f"{file}: expected a whole TFRecord file as tools/make_records writes it, found: "
-            f"{reason}"
+            f"{reason_of(error)}"
         ) from error
-    return parts
 
 
-def _read_class_names(folder: str) -> tuple[str, ...]:
-    path = os.path.join(folder, CLASS_NAMES_FILE)
-    if not os.path.isfile(path):
-        return ()
-    with open(path, encoding="utf-8") as file:
-        return tuple(file.read().splitlines())
+def reason_of(error: tf.errors.OpError) -> str:
+    """Returns what TensorFlow says is wrong, without the operation it names first, in {{...}}."""
+    return (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
 
 
 def _describe(shape: Sequence[int]) -> str:

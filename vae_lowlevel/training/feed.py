@@ -30,9 +30,11 @@ class Feed(Protocol):
 
     Attributes:
         steps_per_epoch: whole batches in an epoch.
+        call_steps: most steps of one call.
     """
 
     steps_per_epoch: int
+    call_steps: int
 
     def calls(self, step: int, steps: int) -> Iterator[Call]:
         """Yields the calls that train global steps step..step+steps-1, which lie in one epoch."""
@@ -62,13 +64,13 @@ class ResidentFeed:
         self._images = images
         self._labels = labels
         self._order = order
-        self._call_steps = call_steps
+        self.call_steps = call_steps
 
     def calls(self, step: int, steps: int) -> Iterator[Call]:
         """See `Feed.calls`."""
         order = self._order.block(step, steps)
-        for first in range(0, steps, self._call_steps):
-            rows = order[first : first + self._call_steps]
-            padded = np.zeros([self._call_steps, order.shape[1]], np.int32)
+        for first in range(0, steps, self.call_steps):
+            rows = order[first : first + self.call_steps]
+            padded = np.zeros([self.call_steps, order.shape[1]], np.int32)
             padded[: len(rows)] = rows
             yield Call(self._images, self._labels, tf.constant(padded), tf.constant(len(rows)))
