@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_lowlevel.data.records import write_class_names, write_records
+from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
+
 FLAGS = (
     "--dataset=shapes",
     "--image_size=8",
@@ -114,6 +117,20 @@ def test_two_workers_train_as_one(cwd, unbroken):
     assert other == "worker 1 of 2 waits for the others\n"
     metrics = [json.loads((cwd / name / "metrics.json").read_text()) for name in ("one", "two")]
     assert metrics[0]["test"]["elbo"] == pytest.approx(metrics[1]["test"]["elbo"], rel=1e-3)
+
+
+def test_two_workers_train_as_one_on_streamed_records(cwd):
+    examples = draw_shapes(400, 8, seed=0)
+    write_records(examples, str(cwd / "records"), "train", shards=5)
+    write_class_names(CLASS_NAMES, str(cwd / "records"))
+    flags = ["--dataset=records:records/*", "--resident_bytes=0", "--epochs=2"]
+    outputs = finish(start_two(cwd, *flags, "--model_dir=streamed_two"))
+    assert [code for code, _, _ in outputs] == [0, 0], outputs
+    ((code, _, err),) = finish([start(cwd, *flags, "--model_dir=streamed_one")])
+    assert (code, err) == (0, "")
+    two = saved_state(cwd / "streamed_two")
+    for name, value in saved_state(cwd / "streamed_one").items():
+        np.testing.assert_allclose(value, two[name], rtol=2e-3, atol=2e-4, err_msg=name)
 
 
 def assert_gone_on_as_unbroken(cwd, model_dir, unbroken):
