@@ -15,7 +15,6 @@ from vae_lowlevel.data.pipeline import BatchOrder
 from vae_lowlevel.initial_state import build_state
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
-from vae_lowlevel.training.distribution import build_strategy
 from vae_lowlevel.training.feed import ResidentFeed
 from vae_lowlevel.training.runtime import configure_runtime, device_type
 from vae_lowlevel.training.step import make_train_block, step_columns
@@ -38,10 +37,10 @@ def build(case: dict[str, Any]) -> Contender:
     order = BatchOrder(len(images), training.batch_size, training.seed)
     examples = Examples(images, labels)
     objective = assembly.build_objective(config.objective, order.steps_per_epoch)
-    strategy = build_strategy()
+    strategy = tf.distribute.get_strategy()
     with strategy.scope():
         state = build_state(config, Dataset(examples, examples, examples))
-    device = device_type()
+    device = device_type(strategy)
     is_compiled = choose_compilation(config, device)
     call_steps = choose_call_steps(config, device, is_compiled)
     train_block = make_train_block(
