@@ -123,7 +123,7 @@ def test_two_workers_train_as_one_on_streamed_records(cwd):
     examples = draw_shapes(400, 8, seed=0)
     write_records(examples, str(cwd / "records"), "train", shards=5)
     write_class_names(CLASS_NAMES, str(cwd / "records"))
-    flags = ["--dataset=records:records/*", "--resident_bytes=0", "--epochs=2"]
+    flags = ["--dataset=records:records/*.tfrecord", "--resident_bytes=0", "--epochs=2"]
     outputs = finish(start_two(cwd, *flags, "--model_dir=streamed_two"))
     assert [code for code, _, _ in outputs] == [0, 0], outputs
     ((code, _, err),) = finish([start(cwd, *flags, "--model_dir=streamed_one")])

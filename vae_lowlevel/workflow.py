@@ -90,8 +90,8 @@ def _train(
     strategy, replicas = workers.strategy, workers.strategy.num_replicas_in_sync
     check_batch_size(training.batch_size, replicas, training.accumulate_steps)
     device = device_type(strategy)
-    is_compiled = choose_compilation(config, device, replicas)
-    feed = build_feed(config, dataset, workers, choose_call_steps(config, device, is_compiled))
+    compilation = choose_compilation(config, device, replicas)
+    feed = build_feed(config, dataset, workers, choose_call_steps(config, device, compilation))
     total_steps = training.train_steps or (training.epochs or DEFAULT_EPOCHS) * feed.steps_per_epoch
     plain = assembly.build_objective(config.objective, feed.steps_per_epoch, config.model.model)
     objective = assembly.fit_to_pixels(config, plain)
@@ -143,7 +143,7 @@ def _train(
             block_steps=feed.call_steps,
             clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=training.seed,
-            jit_compile=is_compiled,
+            compilation=compilation,
         ),
         columns=columns,
         feed=feed,
@@ -181,8 +181,8 @@ def _train(
     print(
         f"{len(dataset.train)} training, {len(dataset.validation)} validation, "
         f"{len(dataset.test)} test images; {total_steps} steps, {feed.steps_per_epoch} an epoch; "
-        f"{_count_devices(replicas, workers.count, device)}, XLA {'on' if is_compiled else 'off'}, "
-        f"{feed.call_steps} steps a call"
+        f"{_count_devices(replicas, workers.count, device)}, "
+        f"XLA: {'replica' if device == 'TPU' else compilation}, {feed.call_steps} steps a call"
     )
     if is_restored:
         print(f"Going on at step {first_step}")

@@ -34,9 +34,9 @@ def build(config):
 
 @pytest.fixture
 def make_run():
-    """Returns make_run(strategy=None, jit_compile=False, block_steps=4, **settings)."""
+    """Returns make_run(strategy=None, compilation="none", block_steps=4, **settings)."""
 
-    def make(strategy=None, *, jit_compile=False, block_steps=4, objective=None, **settings):
+    def make(strategy=None, *, compilation="none", block_steps=4, objective=None, **settings):
         config = Config.from_flat({**TINY, **settings})
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
@@ -54,7 +54,7 @@ def make_run():
             block_steps=block_steps,
             clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=config.training.seed,
-            jit_compile=jit_compile,
+            compilation=compilation,
         )
         random = np.random.default_rng(0)
         images = random.integers(0, 256, [40, 8, 8, 1]).astype(np.uint8)

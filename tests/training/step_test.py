@@ -115,10 +115,12 @@ def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logic
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize(
+    ("compilation", "replicas"),
+    [("none", 1), ("gradients", 1), ("block", 1), ("none", 2), ("gradients", 2)],
+)
 def test_parts_of_a_batch_train_as_the_whole(
-    make_run, two_logical_cpus, parts, jit_compile, replicas
+    make_run, two_logical_cpus, parts, compilation, replicas
 ):
     settings = {"corruption": "gaussian", "clip_norm": 1.0}
     strategy = None
@@ -128,8 +130,8 @@ def test_parts_of_a_batch_train_as_the_whole(
             cross_device_ops=tf.distribute.ReductionToOneDevice(),
         )
     # XLA draws other noise than TensorFlow's kernels.
-    whole = make_run(jit_compile=jit_compile, **settings)
-    summed = make_run(strategy, jit_compile=jit_compile, accumulate_steps=parts, **settings)
+    whole = make_run(compilation=compilation, **settings)
+    summed = make_run(strategy, compilation=compilation, accumulate_steps=parts, **settings)
     np.testing.assert_allclose(train(whole), train(summed), rtol=2e-4, atol=1e-6)
     for a, b in zip(whole.state.variables, summed.state.variables, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
@@ -208,11 +210,12 @@ class BrokenAtStepOne(Wrapped):
         return terms._replace(loss=terms.loss * tf.where(step == 1, np.nan, 1.0))
 
 
-def test_xla_trains_as_without(make_run):
+@pytest.mark.parametrize("compilation", ["gradients", "block"])
+def test_xla_trains_as_without(make_run, compilation):
     # XLA draws other numbers from the same seed, so the noise is left out.
     objective = WithoutNoise(make_run().objective)
     plain = make_run(network="mlp", objective=objective)
-    compiled = make_run(network="mlp", objective=objective, jit_compile=True)
+    compiled = make_run(network="mlp", objective=objective, compilation=compilation)
     np.testing.assert_allclose(train(plain), train(compiled), rtol=2e-4, atol=1e-6)
     for a, b in zip(variables(plain), variables(compiled), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=3e-5)
@@ -226,7 +229,7 @@ def test_rows_after_the_last_step_are_zero_and_nothing_retraces(make_run):
 
 
 def test_one_program_of_xla_runs_any_number_of_steps(make_run):
-    run = make_run(network="mlp", jit_compile=True)
+    run = make_run(network="mlp", compilation="block")
     # TensorFlow draws a number to learn the device's name, which op determinism, where another test
     # turned it on, wants seeded.
     tf.random.set_seed(0)

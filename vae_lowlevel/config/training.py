@@ -46,7 +46,8 @@ class TrainingConfig:
     )
     jit_compile: str = option(
         "auto",
-        "Compile training with XLA. auto: everything on GPU and TPU; on a CPU the mlp only.",
+        "Compile training with XLA. auto: all on GPU and TPU; on a CPU what is faster so, the mlp "
+        "and the gradients of the resnet.",
         choices=("auto", "true", "false"),
         resume="numerics",
     )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError
 
+# Nothing; forward and backward pass of a replica; all steps of a call in one program.
+Compilation = Literal["none", "gradients", "block"]
 
-def choose_compilation(config: Config, device: str, replicas: int = 1) -> bool:
-    """Returns whether training is compiled with XLA.
 
-    On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
-    gain from one compiled program.
+def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compilation:
+    """Returns what of training XLA compiles.
+
+    One GPU: the block. Several GPUs: the gradients of each, all-reduce and update outside. A TPU's
+    strategy compiles all that a replica does by itself.
+
+    On a CPU, convolutions run faster through oneDNN than through XLA. Chains of small dense layers
+    gain most from one compiled program; in residual networks, what is gained around the
+    convolutions, in the normalisation above all, outweighs them.
 
     Args:
         config: the run's settings.
@@ -20,21 +29,26 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> bool:
     Raises:
         ConfigError: XLA was asked for, and cannot compile this.
     """
+    wanted, network = config.training.jit_compile, config.model.network
+    if wanted == "false" or device == "TPU":
+        return "none"
     # XLA for CPUs has no all-reduce, which these losses need in the middle of the forward pass.
-    is_impossible = device == "CPU" and replicas > 1 and config.has_batch_means
-    if is_impossible and config.training.jit_compile == "true":
-        raise ConfigError(
-            f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
-            f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
-        )
-    if is_impossible:
-        return False
-    if config.training.jit_compile != "auto":
-        return config.training.jit_compile == "true"
-    return device != "CPU" or config.model.network == "mlp"
+    if device == "CPU" and replicas > 1 and config.has_batch_means:
+        if wanted == "true":
+            raise ConfigError(
+                f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
+                f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
+            )
+        return "none"
+    if wanted == "auto" and device == "CPU" and network == "conv":
+        return "none"
+    # The block of a residual network takes XLA for CPUs minutes to compile.
+    if replicas > 1 or (device == "CPU" and network == "resnet"):
+        return "gradients"
+    return "block"
 
 
-def choose_call_steps(config: Config, device: str, is_compiled: bool) -> int:
+def choose_call_steps(config: Config, device: str, compilation: Compilation) -> int:
     """Returns how many steps one call to the device runs, at most `steps_per_loop`.
 
     TensorFlow 2.21 on a CPU does not repeat a float32 loop of steps bit for bit unless XLA compiled
@@ -43,9 +57,10 @@ def choose_call_steps(config: Config, device: str, is_compiled: bool) -> int:
     Args:
         config: the run's settings.
         device: "CPU", "GPU" or "TPU".
-        is_compiled: whether XLA compiles the loop.
+        compilation: what XLA compiles.
     """
-    repeats = is_compiled or device != "CPU" or config.model.precision == "bfloat16"
+    is_bfloat16 = config.model.precision == "bfloat16"
+    repeats = compilation == "block" or device != "CPU" or is_bfloat16
     if config.training.deterministic and not repeats:
         return 1
     return config.training.steps_per_loop

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
+from vae_lowlevel.training.compilation import Compilation
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.types import Batch
 
@@ -39,7 +40,7 @@ def make_train_block(
     block_steps: int,
     clip: Callable[[list[tf.Tensor]], Any],
     seed: int,
-    jit_compile: bool,
+    compilation: Compilation,
 ) -> TrainBlock:
     """Makes the compiled function that trains for a block of steps.
 
@@ -55,8 +56,7 @@ def make_train_block(
         block_steps: most steps of one call.
         clip: gradients -> named tuple `gradients`, `norm`, `is_finite`: `optimizers.clipping`.
         seed: of the run.
-        jit_compile: compile with XLA. One replica: the whole block is one program. Several: forward
-            and backward pass of a replica; all-reduce and update stay outside.
+        compilation: what XLA compiles; "block" for one replica alone.
 
     Returns:
         block(images, labels, order, steps) -> float32 [block_steps, K], the global means
@@ -101,7 +101,7 @@ def make_train_block(
             loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
         return tf.stack(means), tape.gradient(loss, trained)
 
-    if jit_compile and replicas > 1:
+    if compilation == "gradients":
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
 
     def sum_over_parts(
@@ -150,7 +150,7 @@ def make_train_block(
         scalars = tf.stack([*scalars, rate, norm, skipped]) / replicas
         return tf.concat([means, scalars], 0)
 
-    @tf.function(jit_compile=jit_compile and replicas == 1)
+    @tf.function(jit_compile=compilation == "block")
     def train_block(
         images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:

@@ -41,8 +41,8 @@ def build(case: dict[str, Any]) -> Contender:
     with strategy.scope():
         state = build_state(config, Dataset(examples, examples, examples))
     device = device_type(strategy)
-    is_compiled = choose_compilation(config, device)
-    call_steps = choose_call_steps(config, device, is_compiled)
+    compilation = choose_compilation(config, device)
+    call_steps = choose_call_steps(config, device, compilation)
     train_block = make_train_block(
         state,
         assembly.build_training_objective(config, objective),
@@ -52,7 +52,7 @@ def build(case: dict[str, Any]) -> Contender:
         block_steps=call_steps,
         clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
         seed=training.seed,
-        jit_compile=is_compiled,
+        compilation=compilation,
     )
     feed = ResidentFeed(tf.constant(images), tf.constant(labels), order, call_steps)
     loss_column = step_columns(objective, state).index("loss")
