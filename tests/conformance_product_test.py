@@ -1,0 +1,16 @@
+"""The product of the choices that meet in the arithmetic of a step; takes half an hour.
+
+pytest tests/conformance_product_test.py -m slow --dist load --junitxml=conformance.xml
+tools/conformance_table conformance.xml docs/conformance.md
+"""
+
+from __future__ import annotations
+
+import pytest
+from conformance_cases import check_step, product_cases
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in product_cases()])
+def test_eager_traced_and_compiled_steps_agree(case):
+    check_step(case)
