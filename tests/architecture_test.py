@@ -63,6 +63,7 @@ FREE_TESTS = {
     "flagfiles_test.py",
     "conformance_test.py",
     "conformance_product_test.py",
+    "conformance_table_test.py",
     "contract_test.py",
     "serving_client_test.py",
     "model_server_test.py",

@@ -1,7 +1,7 @@
 """The product of the choices that meet in the arithmetic of a step; takes half an hour.
 
-pytest tests/conformance_product_test.py -m slow --dist load --junitxml=conformance.xml
-tools/conformance_table conformance.xml docs/conformance.md
+pytest tests/conformance_product_test.py -m slow -n 2 --dist load --junitxml=conformance.xml
+python tools/conformance_table.py docs/conformance.md conformance.xml
 """
 
 from __future__ import annotations
