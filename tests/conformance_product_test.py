@@ -1,4 +1,4 @@
-"""The product of the choices that meet in the arithmetic of a step; takes half an hour.
+"""The product of the choices that meet in the arithmetic of a step; takes half an hour of CPU.
 
 pytest tests/conformance_product_test.py -m slow -n 2 --dist load --junitxml=conformance.xml
 python tools/conformance_table.py docs/conformance.md conformance.xml
