@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import json
 import os
 
 import numpy as np
@@ -44,7 +46,7 @@ def test_quick_start(tmp_path, images):
 
     picture = tf.io.decode_png(tf.io.read_file(str(tmp_path / "samples.png"))).numpy()
     assert picture.shape == (4 * 14 - 2, 4 * 14 - 2, 1)
-    assert os.listdir(tmp_path / "exports" / "mine") == ["1"]
+    assert sorted(os.listdir(tmp_path / "exports" / "mine"))[0] == "1"
     np.testing.assert_allclose(
         loaded.reconstruct(images[:3]), vae.reconstruct(images[:3]), atol=1e-5
     )
@@ -97,10 +99,74 @@ def test_floats_are_the_same_images_as_their_bytes(trained, images, tmp_path):
         np.testing.assert_array_equal(kept["image"], images)
 
 
-def test_a_temporary_run_leaves_nothing_behind(images, tmp_path, monkeypatch):
+def test_a_temporary_run_goes_with_its_vae(images, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    build().fit(images, epochs=1)
+    vae = build().fit(images, epochs=1)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.rglob("metrics.json"))
+    assert not list(tmp_path.rglob("data.npz"))
+    del vae
+    gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_has_the_model_card_and_the_threshold_of_its_run(
+    trained, images, tmp_path, unchecked
+):
+    vae, folder = trained
+    export = vae.save(str(tmp_path / "exports" / "mine"))
+    card = (tmp_path / "exports" / "mine" / "1" / "MODEL_CARD.md").read_text()
+    test = json.loads((folder / "metrics.json").read_text())["test"]
+    assert f"| elbo | {test['elbo']:.4f} |" in card
+    with np.load(folder / "anomaly_scores.npz") as kept:
+        threshold = np.quantile(kept["score"], 0.99)
+    scores = load(export).score(images)
+    assert 0 < np.sum(scores.is_anomaly) < len(images)
+    np.testing.assert_array_equal(scores.is_anomaly, scores.anomaly_score > threshold)
+
+
+def test_an_untrained_export_finds_no_anomalies(images, tmp_path, unchecked):
+    export = build().save(str(tmp_path / "exports" / "mine"))
+    assert not np.any(load(export).score(images).is_anomaly)
+
+
+@pytest.fixture(scope="module")
+def conditional(images):
+    label = draw_shapes(200, 12, 0).label
+    return build(conditional=True).fit(images, label, epochs=5), label
+
+
+def test_a_conditional_vae_draws_the_class_it_is_asked_for(
+    conditional, images, tmp_path, unchecked
+):
+    vae, label = conditional
+    drawn = [vae.sample(4, seed=1, label=number) for number in range(3)]
+    for number in range(3):
+        np.testing.assert_allclose(
+            vae.sample(4, seed=1, label=np.full(4, number)), drawn[number], atol=1e-6
+        )
+        assert np.abs(drawn[number] - drawn[number - 1]).max() > 1e-3
+    given = vae.reconstruct(images[:9], label[:9])
+    np.testing.assert_allclose(
+        vae.decode(vae.encode(images[:9], label[:9]).z_mean, label[:9]), given, atol=1e-5
+    )
+    loaded = load(vae.save(str(tmp_path / "exports" / "mine")))
+    np.testing.assert_allclose(loaded.reconstruct(images[:9], label[:9]), given, atol=1e-5)
+    vae.plot(str(tmp_path / "grid.png"), label=1)
+    assert (tmp_path / "grid.png").is_file()
+
+
+def test_a_conditional_vae_asks_for_labels(conditional, images):
+    vae, label = conditional
+    with pytest.raises(ValueError, match="it needs a label"):
+        vae.sample(3)
+    with pytest.raises(ValueError, match=r"call fit\(image, label\) first"):
+        build(conditional=True).sample(3, label=0)
+    for missing in (None, np.full_like(label, -1)):
+        with pytest.raises(ValueError, match="give fit the class of each image"):
+            build(conditional=True).fit(images, missing)
+    with pytest.raises(ValueError, match="takes no label"):
+        build().sample(3, label=0)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 
 import vae_lowlevel.measuring
-from vae_lowlevel import evaluate, inference, startup, train
+from vae_lowlevel import evaluate, inference, settings, startup, train
 from vae_lowlevel.config import Config
+from vae_lowlevel.data import sources
 from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load, load_model
+from vae_lowlevel.randomness import fold, make_seed
 
 SETTINGS = {
     "dataset": "shapes",
@@ -84,6 +86,30 @@ def test_figures_show_what_the_model_can_do(run):
         # One column for each of the three classes, ten rows, of tiles of 8 pixels.
         picture = tf.io.decode_png(tf.io.read_file(os.path.join(run, "figures", "samples.png")))
         assert picture.shape == (10 * 10 - 2, 3 * 10 - 2, 1)
+
+
+def test_a_denoising_run_is_validated_and_tested_on_images_corrupted_as_in_training(run):
+    if not is_sparse(run):
+        assert "test_corrupted" not in metrics(run)
+        return
+    config, model = settings.read_run(run), load_model(run)
+    strength = config.objective.corruption_strength
+    dataset = sources.load(config.data)
+
+    def mse(examples, seed):
+        image = tf.constant(examples.image / 255.0, tf.float32)
+        noise = tf.random.stateless_normal(image.shape, fold(seed, "corruption"))
+        noisy = tf.clip_by_value(image + strength * noise, 0.0, 1.0)
+        return float(tf.reduce_mean((model.reconstruct(noisy) - image) ** 2))
+
+    # The first batch of seed 0, whatever the run's; ten images each.
+    seed = fold(fold(make_seed(0), "evaluation"), 0)
+    found = metrics(run)
+    assert found["history"][0]["validation"]["mse"] == pytest.approx(mse(dataset.validation, seed))
+    corrupted = found["test_corrupted"]
+    assert corrupted["mse"] == pytest.approx(mse(dataset.test, seed), rel=1e-5)
+    assert (corrupted["corruption"], corrupted["corruption_strength"]) == ("gaussian", strength)
+    assert os.path.isfile(os.path.join(run, "figures", "denoising.png"))
 
 
 @pytest.mark.parametrize("corruption", ["gaussian", "mask", "salt_and_pepper"])

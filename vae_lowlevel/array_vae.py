@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
+import shutil
 import tempfile
+import weakref
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from vae_lowlevel import assembly, settings
 from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.evaluation.figures import image_grid, write_png
+from vae_lowlevel.export import export_run
 from vae_lowlevel.loading import load_model
-from vae_lowlevel.serving.arrays import Encoding, Inference, unit_images
+from vae_lowlevel.serving.arrays import Encoding, Inference, Labels, unit_images
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.version_folder import write_version
@@ -33,6 +35,10 @@ class VAE:
     and settings. Images are uint8 in [0, 255] or float in [0, 1], [N, H, W, C], or [N, H, W] when C
     is 1; images returned are float32 in [0, 1].
 
+    A conditional VAE, `conditional=True`, learns its classes from the labels that `fit` is given
+    and can be used from then on; `label` is the class of each row, integers [N], or one for all,
+    and -1 where it is not known. Any other VAE takes no label.
+
     Args:
         config: all settings; those of the data and the run folder are left to `fit`.
         image_shape: (H, W, C).
@@ -40,10 +46,12 @@ class VAE:
     Attributes:
         config: as given.
         image_shape: (H, W, C).
-        model: the `tf.Module`, float32; after `fit` with the best weights of the run.
+        model: the `tf.Module`, float32; after `fit` with the best weights of the run. None of a
+            conditional VAE before.
 
     Raises:
         ConfigError: settings do not fit each other, or the image.
+        ValueError: a label is missing or too many, or a conditional VAE is used before `fit`.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
@@ -54,7 +62,10 @@ class VAE:
             )
         self.config = config
         self.image_shape = tuple(image_shape)
-        self._use(assembly.build_float32_model(config, self.image_shape))
+        self.model = None
+        self._run: str | None = None
+        if not config.model.conditional:
+            self._use(assembly.build_float32_model(config, self.image_shape))
 
     @classmethod
     def from_variant(cls, variant: str, *, image_shape: tuple[int, int, int], **flags: Any) -> VAE:
@@ -88,18 +99,20 @@ class VAE:
 
         Args:
             image: the images.
-            label: int [N], their classes, or None.
+            label: int [N], their classes from 0 on, -1 where one is not known; None for none. A
+                conditional VAE needs them.
             epochs: length of the run; None for the setting, 10 where there is none.
             validation_size: images held out to choose the best epoch; None for 5000, or a tenth
                 where that is less.
             model_dir: run folder, which keeps the images too, so that the same call or the command
-                line goes on with the run; None for a temporary one, gone afterwards.
+                line goes on with the run; None for a temporary one, which goes with the `VAE`.
 
         Raises:
             ConfigError: the run folder is of another run or there are less images than a batch.
             Interrupted: Ctrl-C; a run folder that was given goes on at the next call.
             RunError: the run folder is of other images.
-            ValueError: `image` is no array of images of this shape, or `label` does not fit it.
+            ValueError: `image` is no array of images of this shape, `label` does not fit it, or a
+                conditional VAE is given none.
         """
         pixels = np.rint(unit_images(image, self.image_shape) * 255.0).astype(np.uint8)
         labels = np.full(len(pixels), -1) if label is None else np.asarray(label)
@@ -108,61 +121,84 @@ class VAE:
                 f"label must be whole numbers [{len(pixels)}], got {labels.dtype} "
                 f"{list(labels.shape)}"
             )
-        with contextlib.ExitStack() as stack:
-            if model_dir is None:
-                parent = stack.enter_context(tempfile.TemporaryDirectory(prefix="vae_lowlevel-"))
-                model_dir = os.path.join(parent, "run")
-            data = os.path.join(os.path.abspath(model_dir), DATA_FILE)
-            config = self.config.replace(
-                dataset=f"npz:{data}",
-                validation_size=_validation_size(len(pixels), validation_size),
-                epochs=self.config.training.epochs if epochs is None else epochs,
-                model_dir=model_dir,
-                export_dir="",
+        if self.config.model.conditional and labels.max(initial=-1) < 0:
+            raise ValueError(
+                "a conditional VAE learns from labels: give fit the class of each image"
             )
-            folder, notes = open_run_folder(config, settings.read_run)
-            for note in notes:
-                print(note)
-            _keep_images(data, pixels, labels)
+        is_temporary = model_dir is None
+        if is_temporary:
+            # Kept as long as this object is, for `save`.
+            parent = tempfile.mkdtemp(prefix="vae_lowlevel-")
+            weakref.finalize(self, shutil.rmtree, parent)
+            model_dir = os.path.join(parent, "run")
+        data = os.path.join(os.path.abspath(model_dir), DATA_FILE)
+        config = self.config.replace(
+            dataset=f"npz:{data}",
+            validation_size=_validation_size(len(pixels), validation_size),
+            epochs=self.config.training.epochs if epochs is None else epochs,
+            model_dir=model_dir,
+            export_dir="",
+        )
+        folder, notes = open_run_folder(config, settings.read_run)
+        for note in notes:
+            print(note)
+        _keep_images(data, pixels, labels)
 
-            from vae_lowlevel import workflow
+        from vae_lowlevel import workflow
 
-            workflow.train_run(config, folder)
-            self._use(load_model(model_dir))
+        workflow.train_run(config, folder)
+        if is_temporary:
+            os.remove(data)
+        self._use(load_model(model_dir))
+        self._run = model_dir
         return self
 
-    def encode(self, image: np.ndarray) -> Encoding:
+    def encode(self, image: np.ndarray, label: Labels = None) -> Encoding:
         """Returns the posterior of each image: its `z_mean`, float32 [N, D], and more."""
-        return self._inference.encode(image)
+        return self._usable().encode(image, label)
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
+    def decode(self, z: np.ndarray, label: Labels = None) -> np.ndarray:
         """Returns the mean image of p(x|z), [N, H, W, C], for finite floats z [N, D]."""
-        return self._inference.decode(z)
+        return self._usable().decode(z, label)
 
-    def reconstruct(self, image: np.ndarray) -> np.ndarray:
+    def reconstruct(self, image: np.ndarray, label: Labels = None) -> np.ndarray:
         """Returns each image decoded from its posterior mean, [N, H, W, C]."""
-        return self._inference.reconstruct(image)
+        return self._usable().reconstruct(image, label)
 
-    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+    def sample(self, count: int, seed: int = 0, label: Labels = None) -> np.ndarray:
         """Returns mean images of draws from the prior, [count, H, W, C]."""
-        return self._inference.sample(count, seed)
+        return self._usable().sample(count, seed, label)
 
-    def plot(self, path: str, count: int = 16, seed: int = 0) -> None:
+    def plot(self, path: str, count: int = 16, seed: int = 0, label: Labels = None) -> None:
         """Writes a grid of samples to a PNG file."""
-        plot(path, self.sample(count, seed))
+        plot(path, self.sample(count, seed, label))
 
     def save(self, path: str) -> str:
         """Exports as the next version `<path>/<1, 2, ...>`, for `load` and TensorFlow Serving.
 
-        `python -m vae_lowlevel.export --model_dir=...` of the run folder adds a model card and a
-        threshold for `is_anomaly`; here no image exceeds it.
+        After `fit`, it is the export of its run, `python -m vae_lowlevel.export`: with a model card
+        and a threshold for `is_anomaly`. Before, it has the first weights alone, and no image
+        exceeds the threshold.
 
         Returns:
             The version's folder.
+
+        Raises:
+            RunError: the run folder is gone, or the export cannot be written.
         """
         base_dir, name = os.path.split(os.path.abspath(path))
+        if self._run is not None:
+            return export_run(self._run, base_dir, name=name)
+        self._usable()
         serving_model = ServingModel(self.model)
         return publish(lambda folder: write_version(folder, serving_model, name), base_dir, name)
+
+    def _usable(self) -> Inference:
+        if self.model is None:
+            raise ValueError(
+                "a conditional VAE learns its classes from labels: call fit(image, label) first"
+            )
+        return self._inference
 
     def _use(self, model: Any) -> None:
         self.model = model

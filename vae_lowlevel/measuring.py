@@ -55,6 +55,24 @@ def measure_run(
     return metrics
 
 
+def measure_corrupted(
+    config: Config, dataset: Dataset, corruption: str, strength: float
+) -> dict[str, Any]:
+    """Measures as `measure_run` does, of corrupted images, and says of which.
+
+    Args:
+        config: of the run.
+        dataset: its data.
+        corruption: of what the encoder sees, as `--corruption`.
+        strength: of the corruption.
+
+    Returns:
+        `corruption`, `corruption_strength`, and what `measure_run` returns.
+    """
+    metrics = measure_run(config, dataset, build_corruption(corruption, strength))
+    return {"corruption": corruption, "corruption_strength": strength, **metrics}
+
+
 def evaluate_run(
     config: Config, folder: RunFolder, corruption: str = "none", strength: float = 0.0
 ) -> dict[str, Any]:
@@ -68,12 +86,13 @@ def evaluate_run(
         strength: of the corruption.
     """
     configure_runtime(config.training)
-    metrics = measure_run(config, load(config.data), build_corruption(corruption, strength))
+    dataset = load(config.data)
     if corruption == "none":
+        metrics = measure_run(config, dataset)
         folder.update_metrics({"test": metrics})
     else:
-        described = {"corruption": corruption, "corruption_strength": strength, **metrics}
-        folder.update_metrics({"test_corrupted": described})
+        metrics = measure_corrupted(config, dataset, corruption, strength)
+        folder.update_metrics({"test_corrupted": metrics})
     return metrics
 
 

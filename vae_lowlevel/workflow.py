@@ -114,7 +114,14 @@ def _train(
     folder.describe(settings.format_flagfile(config), dataset)
 
     batch_size = measuring.EVALUATION_BATCH
-    validation_means = TermMeans(model, objective, batch_size=batch_size, seed=training.seed)
+    validation_means = TermMeans(
+        model,
+        objective,
+        batch_size=batch_size,
+        seed=training.seed,
+        # What a denoising model is for is what its best weights are chosen by.
+        corruption=assembly.build_run_corruption(config.objective),
+    )
 
     def validate(step: int) -> dict[str, float]:
         batches = padded_batches(dataset.validation, batch_size)
@@ -215,6 +222,12 @@ def _finish(
     print(
         f"\ntest split, weights of epoch {progress.best_epoch}:\n{measuring.format_metrics(test)}"
     )
+    corrupted = {}
+    if config.objective.corruption != "none":
+        kind, strength = config.objective.corruption, config.objective.corruption_strength
+        metrics = measuring.measure_corrupted(config, dataset, kind, strength)
+        corrupted = {"test_corrupted": metrics}
+        print(f"\ntest split, corrupted as in training:\n{measuring.format_metrics(metrics)}")
     export = None
     if config.run.export_dir:
         export = export_run(config.run.model_dir, config.run.export_dir, test_metrics=test)
@@ -228,6 +241,7 @@ def _finish(
             "train_seconds": progress.seconds,
             "images_per_second": step * config.training.batch_size / progress.seconds,
             "test": test,
+            **corrupted,
             "history": progress.history,
             "export": export,
             "flags": config.to_flat(),

@@ -38,6 +38,17 @@ def test_the_plane_is_cut_at_equal_quantiles():
     np.testing.assert_allclose(points[:, 0, 1], expected[::-1], atol=1e-5)
 
 
+def test_the_plane_is_cut_at_the_quantiles_of_draws():
+    # A hundred and one draws each, evenly on [5, 7] and [-4, 0], in another order each.
+    generator = np.random.default_rng(0)
+    draws = np.stack(
+        [generator.permutation(np.linspace(*ends, 101)) for ends in [(5, 7), (-4, 0)]], -1
+    )
+    points = quantile_grid(4, draws).reshape(4, 4, 2)
+    np.testing.assert_allclose(points[2, :, 0], [5.25, 5.75, 6.25, 6.75], rtol=1e-6)
+    np.testing.assert_allclose(points[:, 1, 1], [-0.5, -1.5, -2.5, -3.5], rtol=1e-6)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_is_read_back(tmp_path, channels):
     image = np.random.default_rng(0).integers(0, 256, [7, 5, channels]).astype(np.uint8)

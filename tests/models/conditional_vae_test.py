@@ -115,3 +115,25 @@ def test_variables_are_named_as_without_labels():
 def test_data_without_classes_are_refused():
     with pytest.raises(ConfigError, match="--conditional needs labels, but the data have no"):
         assembly.build_model(ModelConfig(conditional=True), (8, 8, 1), seed=0)
+
+
+@pytest.mark.parametrize("network", ["conv", "mlp", "resnet"])
+def test_an_unknown_label_adds_nothing_to_the_networks(network):
+    config = ModelConfig(network=network, conditional=True, **SETTINGS)
+    model = assembly.build_model(config, (6, 5, 1), 0, K)
+    unknown = np.full([B], -1, np.int32)
+    image = tf.constant(RNG.uniform(size=[B, 6, 5, 1]), tf.float32)
+    without = model.posterior(model.encoder(tf.concat([image, tf.zeros([B, 6, 5, K])], -1)))
+    np.testing.assert_array_equal(model.encode(image, unknown).mean(), without.mean())
+    z = tf.constant(RNG.normal(size=[B, model.latent_dim]), tf.float32)
+    without = model.likelihood(model.decoder(tf.concat([z, tf.zeros([B, K])], -1)))
+    np.testing.assert_array_equal(model.decode(z, unknown).mean(), without.mean())
+
+
+def test_pseudo_inputs_of_a_vamp_prior_are_of_an_unknown_class():
+    config = ModelConfig(network="mlp", prior="vamp", prior_components=5, conditional=True)
+    model = assembly.build_model(config, (6, 5, 1), 0, K)
+    components = model.prior().components_distribution
+    posterior = model.encode(model.prior.pseudo_inputs, np.full([5], -1, np.int32))
+    np.testing.assert_allclose(components.mean(), posterior.mean(), rtol=1e-6)
+    np.testing.assert_allclose(components.stddev(), posterior.stddev(), rtol=1e-6)

@@ -4,6 +4,7 @@ from vae_lowlevel.assembly.models import Model, build_float32_model, build_model
 from vae_lowlevel.assembly.objectives import (
     build_final_objective,
     build_objective,
+    build_run_corruption,
     build_training_objective,
     describe_kl,
     fit_to_pixels,
@@ -25,6 +26,7 @@ __all__ = [
     "build_model",
     "build_objective",
     "build_optimizer",
+    "build_run_corruption",
     "build_training_objective",
     "describe_kl",
     "fit_to_pixels",

@@ -107,7 +107,10 @@ def build_model(
         prior=_build_prior(
             config,
             image_shape,
-            encode=lambda image: posterior(encoder(image)),
+            # Pseudo-inputs have no label: of a conditional model, they are of an unknown class.
+            encode=lambda image: posterior(
+                encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]]))
+            ),
             seed=fold(init_seed, "prior"),
         ),
         decoder=decoder_network,

@@ -12,7 +12,7 @@ from vae_lowlevel.models.conditional_vae import ConditionalVAE
 from vae_lowlevel.models.vae import VAE
 from vae_lowlevel.objectives import kl_schedules
 from vae_lowlevel.objectives.bits_per_dim import WithBitsPerDim
-from vae_lowlevel.objectives.corruption import build_corruption
+from vae_lowlevel.objectives.corruption import Corruption, build_corruption
 from vae_lowlevel.objectives.denoising import Denoising
 from vae_lowlevel.objectives.dynamic_binarization import DynamicBinarization
 from vae_lowlevel.objectives.elbo import Elbo
@@ -71,11 +71,15 @@ def build_training_objective(config: Config, objective: Elbo | Sparsity) -> Call
     What is corrupted is the target, so dynamically binarised images first get their black and
     white pixels.
     """
-    settings = config.objective
-    corruption = build_corruption(settings.corruption, settings.corruption_strength)
+    corruption = build_run_corruption(config.objective)
     if corruption is not None:
         objective = Denoising(objective, corruption)
     return fit_to_pixels(config, objective)
+
+
+def build_run_corruption(config: ObjectiveConfig) -> Corruption | None:
+    """Builds what is done to the images that the encoder sees in training and validation."""
+    return build_corruption(config.corruption, config.corruption_strength)
 
 
 def fit_to_pixels(config: Config, objective: Callable[..., Any]) -> Callable[..., Any]:

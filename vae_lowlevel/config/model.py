@@ -145,11 +145,6 @@ def _check_model(model: ModelConfig) -> None:
                 )
         if model.conditional:
             raise ConfigError(f"--conditional is for --model=vae, got --model={model.model}")
-    if model.conditional and model.prior == "vamp":
-        raise ConfigError(
-            "--prior=vamp is made of posteriors of pseudo-inputs, which have no label: with "
-            "--conditional take another prior"
-        )
 
 
 def _refuse_resnet_settings(model: ModelConfig) -> None:

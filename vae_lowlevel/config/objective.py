@@ -65,8 +65,8 @@ class ObjectiveConfig:
     )
     corruption: str = option(
         "none",
-        "Denoising: what is done to the images that the encoder sees in training; the target stays "
-        "clean, and so do validation and test.",
+        "Denoising: what is done to the images that the encoder sees in training and validation; "
+        "the target stays clean. The test split is measured clean and corrupted.",
         choices=CORRUPTIONS,
     )
     corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)

@@ -54,14 +54,23 @@ def comparison_grid(top: np.ndarray, bottom: np.ndarray, columns: int) -> np.nda
     return np.concatenate(padded)[:-GAP]
 
 
-def quantile_grid(columns: int) -> np.ndarray:
-    """Returns points of the plane at equal quantiles of N(0, I), float32 [columns^2, 2].
+def quantile_grid(columns: int, draws: np.ndarray | None = None) -> np.ndarray:
+    """Returns points of the plane at equal quantiles of either coordinate.
 
-    Row by row of the picture: the first coordinate grows to the right, the second upwards.
+    Args:
+        columns: points in a row, and rows.
+        draws: [N, 2], of the distribution; None for N(0, I).
+
+    Returns:
+        float32 [columns^2, 2], row by row of the picture: the first coordinate grows to the right,
+        the second upwards.
     """
     probability = (np.arange(columns) + 0.5) / columns
-    axis = math.sqrt(2.0) * tf.math.erfinv(2.0 * probability - 1.0).numpy()
-    second, first = np.meshgrid(axis[::-1], axis, indexing="ij")
+    if draws is None:
+        across = up = math.sqrt(2.0) * tf.math.erfinv(2.0 * probability - 1.0).numpy()
+    else:
+        across, up = np.quantile(draws, probability, axis=0).T
+    second, first = np.meshgrid(up[::-1], across, indexing="ij")
     return np.stack([first.ravel(), second.ravel()], -1).astype(np.float32)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# A perfect reconstruction would have an infinite PSNR: 100 dB, at this error, is the most reported.
-SMALLEST_MSE = 1e-10
+from vae_lowlevel.psnr import psnr
 
 # Side of the Gaussian window of SSIM in the paper; smaller images take their own smaller side.
 SSIM_WINDOW = 11
@@ -26,7 +25,6 @@ def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.T
         2004, eq. 13.
     """
     mse = tf.reduce_mean(tf.math.squared_difference(image, reconstruction), [1, 2, 3])
-    psnr = -10.0 * tf.math.log(tf.math.maximum(mse, SMALLEST_MSE)) / tf.math.log(10.0)
     window = min(SSIM_WINDOW, *image.shape[1:3])
     ssim = tf.image.ssim(image, reconstruction, max_val=1.0, filter_size=window)
-    return {"mse": mse, "psnr": psnr, "ssim": ssim}
+    return {"mse": mse, "psnr": psnr(mse), "ssim": ssim}

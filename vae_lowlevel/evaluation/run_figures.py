@@ -18,6 +18,7 @@ from vae_lowlevel.types import Examples
 PAIRS = 20
 SAMPLES = 100
 MANIFOLD_SIDE = 15
+MANIFOLD_DRAWS = 10000
 PLANE_BATCH = 500
 
 
@@ -27,7 +28,7 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     `reconstructions.png`; `samples.png` of a VAE, of a conditional one a column a class;
     `units.png` of a sparse autoencoder: each unit of the code alone, as active as it gets on the
     images of `reconstructions.png`. For D = 2 `latent.png`, and of a VAE without labels
-    `manifold.png`.
+    `manifold.png`, the plane at quantiles of the prior.
 
     Args:
         model: a model with its final weights.
@@ -54,7 +55,11 @@ def draw_run_figures(model: tf.Module, test: Examples, folder: str, seed: tf.Ten
     if model.latent_dim == 2:
         pictures["latent"] = draw_latent_plane(_embed(model, test), test.label)
     if model.latent_dim == 2 and has_prior and not num_classes:
-        manifold = model.decode(quantile_grid(MANIFOLD_SIDE)).mean().numpy()
+        # A learned prior is where its draws are; of the standard one the quantiles are known.
+        prior, draws = model.prior(), None
+        if not model.prior.is_gaussian:
+            draws = prior.sample(MANIFOLD_DRAWS, seed=fold(seed, "manifold")).numpy()
+        manifold = model.decode(quantile_grid(MANIFOLD_SIDE, draws)).mean().numpy()
         pictures["manifold"] = image_grid(manifold, columns=MANIFOLD_SIDE)
     paths = []
     for name, picture in pictures.items():

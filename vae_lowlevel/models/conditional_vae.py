@@ -16,7 +16,8 @@ class ConditionalVAE(tf.Module):
 
     Once labels are given it is a `VAE`: `given` returns it. The label enters the encoder as one
     image channel a class, all 1 for the own class and all 0 for the others, and the decoder as as
-    many numbers beside z. An unknown label, -1, is 0 everywhere.
+    many numbers beside z. An unknown label, -1, is 0 everywhere: what no class adds to. Only data
+    with unknown labels train for it.
 
     Args:
         vae: its encoder takes images [B, H, W, C + num_classes], its decoder

@@ -15,7 +15,7 @@ from vae_lowlevel.types import Batch
 class Denoising:
     """Hands an objective batches whose encoder input is corrupted; the target stays clean.
 
-    For training only: validation and test measure the objective itself.
+    For training only: `evaluation.term_means.TermMeans` corrupts by itself, the same each time.
 
     Args:
         objective: what is computed.

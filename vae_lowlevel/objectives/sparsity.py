@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from vae_lowlevel.psnr import psnr
 from vae_lowlevel.randomness import BatchNoise
 from vae_lowlevel.types import Batch
 
@@ -15,9 +16,6 @@ GlobalMean = Callable[[tf.Tensor], tf.Tensor]
 # A mean activity of exactly 0 or 1 would cost infinitely much: a unit that is always silent, or
 # always on, costs what this distance from the bound costs, and its gradient is that there.
 SMALLEST_ACTIVITY = 1e-6
-
-# A perfect reconstruction would have an infinite PSNR: 100 dB, at this error, is the most reported.
-SMALLEST_MSE = 1e-10
 
 
 class SparsityTerms(NamedTuple):
@@ -92,7 +90,6 @@ class Sparsity:
 
         log_prob = likelihood.log_prob(batch.image)
         mse = tf.reduce_mean(tf.math.squared_difference(likelihood.mean(), batch.image), [1, 2, 3])
-        psnr = -10.0 * tf.math.log(tf.math.maximum(mse, SMALLEST_MSE)) / tf.math.log(10.0)
         reconstruction = -log_prob
         if self.pixel_reduction == "mean":
             reconstruction = model.likelihood.pixel_loss(batch.image, log_prob, mse)
@@ -103,7 +100,7 @@ class Sparsity:
             penalty=penalty,
             mean_activation=tf.reduce_mean(activity, -1),
             mse=mse,
-            psnr=psnr,
+            psnr=psnr(mse),
         )
 
     def score(self, means: Mapping[str, float]) -> float:

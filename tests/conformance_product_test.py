@@ -1,0 +1,16 @@
+"""The product of the choices that meet in the arithmetic of a step; takes half an hour of CPU.
+
+pytest tests/conformance_product_test.py -m slow -n 2 --dist load --junitxml=conformance.xml
+python tools/conformance_table.py docs/conformance.md conformance.xml
+"""
+
+from __future__ import annotations
+
+import pytest
+from conformance_cases import check_step, product_cases
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in product_cases()])
+def test_eager_traced_and_compiled_steps_agree(case):
+    check_step(case)
