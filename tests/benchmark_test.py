@@ -1,4 +1,4 @@
-"""tools/benchmark.py training: its networks against the package's own, and a whole quick run."""
+"""tools/benchmark.py: its networks against the package's own, and quick runs."""
 
 import json
 import pathlib
@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
+from vae_lowlevel.data.records import write_class_names, write_records
+from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 
@@ -177,3 +179,27 @@ def test_scaling_measures_two_workers_beside_one(tmp_path):
         "together": 1,
     }
     assert min(rate for rates in measured.values() for rate in rates) > 0
+
+
+def test_streamed_and_resident_records_take_turns(tmp_path):
+    write_records(draw_shapes(40, 8, 0), str(tmp_path), "train", 2)
+    write_class_names(CLASS_NAMES, str(tmp_path))
+    flags = ["--network=mlp", "--encoder_units=4", "--decoder_units=4", "--latent_dim=2"]
+    flags += ["--batch_size=4", "--validation_size=0", "--jit_compile=false"]
+    (tmp_path / "tiny.cfg").write_text("\n".join(flags))
+    command = [sys.executable, str(TOOLS / "benchmark.py"), "streaming"]
+    command += [f"--flagfile={tmp_path / 'tiny.cfg'}", "--steps=2", "--repetitions=6"]
+    # 14 steps of 2 in epochs of 9: turns skip what is left of an epoch.
+    found = subprocess.run(
+        [*command, f"--dataset=records:{tmp_path}/*.tfrecord"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = found.stdout.splitlines()
+    for name in ("streamed", "in memory"):
+        (row,) = [line.split("|") for line in lines if line.startswith(f"| {name} |")]
+        assert float(row[2]) > 0
+    ratios = [float(line.split()[-4]) for line in lines if line.startswith("streamed / in memory")]
+    assert len(ratios) == 2
+    assert min(ratios) > 0

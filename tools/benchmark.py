@@ -2,6 +2,7 @@
 
     python tools/benchmark.py training --output=benchmark
     python tools/benchmark.py scaling
+    python tools/benchmark.py streaming --dataset='records:/data/mine/*.tfrecord'
     python tools/benchmark.py serving --export_dir=saved_models/fashion --model_dir=runs/fashion
 
 serving    latency at batch 1 and throughput at batch 64 of an export's signatures: by a session and
@@ -10,6 +11,7 @@ serving    latency at batch 1 and throughput at batch 64 of an export's signatur
            of a batch size not seen before.
 scaling    workers of one core each against one process of one core; with --paper, what the sizes
            of networks say of workers on faster devices and links.
+streaming  records read at every epoch against the same records in memory.
 training   images/s of the training loop, beside Keras, PyTorch and JAX where they are installed, on
            the same networks, batches and data; the whole program; its memory.
 """
@@ -24,7 +26,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from benchmarks import scaling, training
+from benchmarks import scaling, streaming, training
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -207,6 +209,9 @@ def main(argv: list[str] | None = None) -> int:
     options = subcommands.add_parser("scaling", help="several workers against one")
     scaling.add_arguments(options)
     options.set_defaults(run=scaling.run)
+    options = subcommands.add_parser("streaming", help="records streamed against records in memory")
+    streaming.add_arguments(options)
+    options.set_defaults(run=streaming.run)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
     return 0
