@@ -93,8 +93,8 @@ class ContenderProcess:
 def first_in_line(pid: int) -> Iterator[None]:
     """Gives all threads of a process the CPU before others, which needs the right to do so.
 
-    Not real-time priority: threads that wait by spinning, as XLA's do, would then keep the cores
-    from the threads they wait for.
+    Not real-time priority: a thread that waits by spinning might keep a core from the one it waits
+    for.
     """
     _set_niceness(pid, -20)
     try:
