@@ -72,8 +72,8 @@ def make_turns(config: Config, steps: int) -> dict[str, Callable[[], None]]:
     configure_runtime(training)
     workers = join_workers(config.distribution)
     device = device_type(workers.strategy)
-    is_compiled = choose_compilation(config, device)
-    call_steps = choose_call_steps(config, device, is_compiled)
+    compilation = choose_compilation(config, device)
+    call_steps = choose_call_steps(config, device, compilation)
     feeds = {}
     for name, size in (("streamed", 0), ("in memory", sys.maxsize)):
         dataset = load(config.replace(resident_bytes=size).data)
@@ -93,7 +93,7 @@ def make_turns(config: Config, steps: int) -> dict[str, Callable[[], None]]:
         block_steps=call_steps,
         clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
         seed=training.seed,
-        jit_compile=is_compiled,
+        compilation=compilation,
     )
     next_step = dict.fromkeys(feeds, 0)
 
