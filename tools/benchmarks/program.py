@@ -68,11 +68,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                         ),
                     }
                 )
+        one_step = _without_length(SPEED_FLAGS, os.path.join(folder, "one_step.cfg"))
         first_steps = []
         for turn in range(arguments.repetitions):
             model_dir = os.path.join(folder, f"first_{turn}")
             flags = [*data, "--train_steps=1", "--export_dir="]
-            start, _ = run_program(SPEED_FLAGS, model_dir, flags, arguments.first)
+            start, _ = run_program(one_step, model_dir, flags, arguments.first)
             first_steps.append(read_blocks(model_dir)[0][1] - start)
         model_dir, exports = (os.path.join(folder, name) for name in ("memory", "exports"))
         flags = [*data, "--epochs=1", f"--export_dir={exports}"]
@@ -83,6 +84,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "first_step_seconds": first_steps,
         "peak_bytes": peak,
     }
+
+
+def _without_length(flagfile: os.PathLike[str], copy: str) -> str:
+    """Copies a flagfile but for its --epochs, which another length would contradict."""
+    with open(flagfile, encoding="utf-8") as file, open(copy, "w", encoding="utf-8") as target:
+        target.writelines(line for line in file if not line.startswith("--epochs="))
+    return copy
 
 
 def run_program(
