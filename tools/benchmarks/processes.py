@@ -104,7 +104,9 @@ def first_in_line(pid: int) -> Iterator[None]:
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
-    for thread in os.listdir(f"/proc/{pid}/task"):
+    threads = f"/proc/{pid}/task"
+    # The process may have ended.
+    for thread in os.listdir(threads) if os.path.isdir(threads) else ():
         # A thread may end while it is named; new ones take the niceness of their maker.
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
