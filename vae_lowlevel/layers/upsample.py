@@ -20,7 +20,10 @@ class Upsample(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, C] to [B, factor H, factor W, C]."""
         _, height, width, channels = x.shape
-        # Not tf.image.resize: on a GPU its gradient adds up in no fixed order.
-        x = tf.reshape(x, [-1, height, 1, width, 1, channels])
-        x = tf.tile(x, [1, 1, self.factor, 1, self.factor, 1])
+        # Not tf.image.resize: on a GPU its gradient adds up in no fixed order. Pixels, then rows,
+        # are repeated as they lie in memory, which takes a third of the time of a tile.
+        x = tf.concat([x] * self.factor, 3)
+        x = tf.concat(
+            [tf.reshape(x, [-1, height, self.factor * width * channels])] * self.factor, 2
+        )
         return tf.reshape(x, [-1, height * self.factor, width * self.factor, channels])

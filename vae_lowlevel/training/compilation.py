@@ -17,9 +17,8 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
     One GPU: the block. Several GPUs: the gradients of each, all-reduce and update outside. A TPU's
     strategy compiles all that a replica does by itself.
 
-    On a CPU, convolutions run faster through oneDNN than through XLA. Chains of small dense layers
-    gain most from one compiled program; in residual networks, what is gained around the
-    convolutions, in the normalisation above all, outweighs them.
+    On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
+    gain most from one compiled program.
 
     Args:
         config: the run's settings.
@@ -40,7 +39,7 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
                 f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
             )
         return "none"
-    if wanted == "auto" and device == "CPU" and network == "conv":
+    if wanted == "auto" and device == "CPU" and network != "mlp":
         return "none"
     # The block of a residual network takes XLA for CPUs minutes to compile.
     if replicas > 1 or (device == "CPU" and network == "resnet"):
