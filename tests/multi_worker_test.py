@@ -119,6 +119,7 @@ def test_two_workers_train_as_one(cwd, unbroken):
     assert metrics[0]["test"]["elbo"] == pytest.approx(metrics[1]["test"]["elbo"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_on_streamed_records(cwd):
     examples = draw_shapes(400, 8, seed=0)
     write_records(examples, str(cwd / "records"), "train", shards=5)
@@ -142,7 +143,7 @@ def assert_gone_on_as_unbroken(cwd, model_dir, unbroken):
         np.testing.assert_array_equal(value, state[name], err_msg=name)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_worker_stops_the_other_and_both_go_on(cwd, unbroken, killed):
     model_dir = f"killed_{killed}"
     processes = start_two(cwd, f"--model_dir={model_dir}")

@@ -209,7 +209,7 @@ def shards(cwd):
     ("name", "settings"),
     [
         ("float32", ["--precision=float32"]),
-        ("bfloat16", ["--precision=bfloat16"]),
+        pytest.param("bfloat16", ["--precision=bfloat16"], marks=pytest.mark.slow),
         (
             "streamed",
             ["--precision=bfloat16", "--dataset=records:shards/*.tfrecord", "--resident_bytes=0"],

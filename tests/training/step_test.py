@@ -114,10 +114,9 @@ def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logic
     np.testing.assert_allclose(train(one), train(two), rtol=2e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("parts", [2, 4])
 @pytest.mark.parametrize(
-    ("compilation", "replicas"),
-    [("none", 1), ("gradients", 1), ("block", 1), ("none", 2), ("gradients", 2)],
+    ("compilation", "replicas", "parts"),
+    [("none", 1, 4), ("gradients", 1, 2), ("block", 1, 4), ("none", 2, 2), ("gradients", 2, 2)],
 )
 def test_parts_of_a_batch_train_as_the_whole(
     make_run, two_logical_cpus, parts, compilation, replicas
