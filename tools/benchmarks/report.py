@@ -100,12 +100,14 @@ def table(measured: dict[str, Any]) -> str:
     ]
     for group in measured["groups"]:
         lines += [f"| {' | '.join(row(group, name, others))} |" for name in precisions(group)]
-    lines += ["", "Settings, the fastest of those tried:", ""]
-    for group in measured["groups"]:
-        for name, found in group["contenders"].items():
-            if found["setting"]:
-                place = f"{group['case']}, batch {group['batch_size']}, {name}"
-                lines.append(f"- {place}: {found['setting']}")
+    settings = [
+        f"- {group['case']}, batch {group['batch_size']}, {name}: {found['setting']}"
+        for group in measured["groups"]
+        for name, found in group["contenders"].items()
+        if found["setting"]
+    ]
+    if settings:
+        lines += ["", "Settings, the fastest of those tried:", "", *settings]
     if measured["program"]:
         lines += ["", *program_lines(measured["program"])]
     return "\n".join(lines) + "\n"
