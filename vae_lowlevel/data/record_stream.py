@@ -140,11 +140,17 @@ class RecordStream:
             deterministic=is_ordered,
         )
         (draw,) = raw_draws(1, "shuffle", seed, epoch)
-        return records.shuffle(
-            min(self._shuffle_buffer, len(self)),
-            seed=int(draw >> np.uint64(1)),
+        # Dataset.shuffle would mix in the seed of the process (tf.random.set_seed).
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(records),
+            buffer_size=tf.constant(min(self._shuffle_buffer, len(self)), tf.int64),
+            seed=tf.constant(0, tf.int64),
+            seed2=tf.constant(int(draw >> np.uint64(1)), tf.int64),
+            output_types=[tf.string],
+            output_shapes=[[]],
             reshuffle_each_iteration=False,
         )
+        return tf.data.experimental.from_variant(shuffled, tf.TensorSpec([], tf.string))
 
     def parsed(self, records: tf.data.Dataset) -> tf.data.Dataset:
         """Returns batches of examples for batches of records: uint8 [B, H, W, C], int32 [B]."""
