@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_lowlevel.distributions.bernoulli import Bernoulli
 from vae_lowlevel.distributions.discretized_logistic import DiscretizedLogistic
 from vae_lowlevel.distributions.scales import FixedScale, LearnedScale, PixelScale
 
@@ -34,7 +35,7 @@ class BernoulliLikelihood(tf.Module):
     def __call__(self, logits: tf.Tensor) -> tfd.Independent:
         """Maps logits [B, H, W, C] to the distribution of float32 [B, H, W, C]."""
         logits = tf.cast(logits, tf.float32)
-        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), 3)
+        return tfd.Independent(Bernoulli(logits=logits, dtype=tf.float32), 3)
 
     def pixel_loss(self, image: tf.Tensor, log_prob: tf.Tensor, mse: tf.Tensor) -> tf.Tensor:
         """Returns the cross-entropy a pixel, [B]."""

@@ -53,8 +53,8 @@ class GroupNorm(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, C] to `dtype` [B, H, W, C]."""
         scale, offset = tf.identity(self.scale), tf.identity(self.offset)
-        x = tf.cast(normalize(tf.cast(x, tf.float32), scale, offset, self.groups), self.dtype)
-        return x if self.activation is None else self.activation(x)
+        x = normalize(tf.cast(x, tf.float32), scale, offset, self.groups)
+        return tf.cast(x if self.activation is None else self.activation(x), self.dtype)
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) -> tf.Tensor:

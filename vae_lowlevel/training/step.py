@@ -96,10 +96,11 @@ def make_train_block(
             tape.watch(trained)
             computed = objective(model, Batch(scale_image(image), label), noise, step, global_mean)
             # Sum over the rows / global batch: the sum over parts and replicas is the global mean.
-            means = [tf.reduce_sum(term) / batch_size for term in computed]
-            loss = means[objective.terms.index("loss")]
+            # All terms in one sum: apart, XLA would sum up the pixels of each once more.
+            means = tf.reduce_sum(tf.stack(computed), 1) / batch_size
+            loss = tf.reduce_sum(computed.loss) / batch_size
             loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
-        return tf.stack(means), tape.gradient(loss, trained)
+        return means, tape.gradient(loss, trained)
 
     if compilation == "gradients":
         compute_gradients = tf.function(compute_gradients, jit_compile=True)
