@@ -57,7 +57,13 @@ def records(tmp_path):
     return {"dataset": f"records:{folder}/*.tfrecord"}
 
 
-@pytest.mark.parametrize("settings", [{}, {"jit_compile": "true"}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"jit_compile": "true"},
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"precision": "bfloat16"})),
+    ],
+)
 def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(tmp_path, records, settings):
     # 36 training images, 4 steps an epoch; blocks of 3 steps in calls of 1 or 3.
     values = {**records, **settings, "learning_rate": 0.01}
