@@ -3,8 +3,10 @@
 A seed is int32 [2]. Every draw folds its seed from (run seed, purpose, step), so that nothing
 depends on how often or in which order something was drawn before. Noise of a training step is
 drawn for the whole global batch and each replica takes its rows: the number of replicas changes
-no example's noise. The generator is named because the one XLA takes by itself on a CPU is twenty
-times as slow. From the same seed, XLA still draws other numbers than TensorFlow's own kernels do.
+no example's noise. From the same seed, XLA draws other numbers than TensorFlow's own kernels do.
+
+Philox is also what TensorFlow chooses, but then it derives the key within the program, and XLA for
+CPUs does so again for every number: twenty times as slow.
 """
 
 from __future__ import annotations

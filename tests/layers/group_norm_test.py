@@ -79,6 +79,13 @@ def test_statistics_of_bfloat16_are_float32():
     np.testing.assert_array_equal(tf.cast(y, tf.float32)[0, 0, :, 0], [-1.0, 1.0])
 
 
+def test_bfloat16_is_rounded_once_after_the_activation():
+    x = tf.cast(images(4), tf.bfloat16)
+    half = GroupNorm(4, groups=2, activation=tf.nn.silu, dtype=tf.bfloat16)(x)
+    full = GroupNorm(4, groups=2, activation=tf.nn.silu)(x)
+    np.testing.assert_array_equal(half, tf.cast(full, tf.bfloat16))
+
+
 @pytest.mark.parametrize("groups", [0, 4])
 def test_groups_that_do_not_divide_the_channels_are_refused(groups):
     with pytest.raises(ValueError, match=f"divide the 6 channels, got {groups}"):
