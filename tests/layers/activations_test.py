@@ -28,3 +28,13 @@ def test_activation_follows_its_formula(name):
     np.testing.assert_allclose(
         ACTIVATIONS[name](tf.constant(x, tf.float32)), FORMULAS[name](x), rtol=1e-5, atol=1e-6
     )
+
+
+def test_gradient_of_silu_is_that_of_its_formula():
+    x = tf.constant(np.linspace(-20.0, 20.0, 81), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = ACTIVATIONS["silu"](x)
+    sigmoid = scipy.special.expit(np.linspace(-20.0, 20.0, 81))
+    expected = sigmoid + x.numpy() * sigmoid * (1.0 - sigmoid)
+    np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-5, atol=1e-6)

@@ -8,10 +8,29 @@ import tensorflow as tf
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 
+
+@tf.custom_gradient
+def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Computes x * sigmoid(x), with a gradient of fewer passes over x than `tf.nn.silu`'s.
+
+    References:
+        Elfwing, Uchibe, Doya, "Sigmoid-Weighted Linear Units for Neural Network Function
+        Approximation in Reinforcement Learning", 2017, eq. 7.
+    """
+
+    def gradient(dy: tf.Tensor) -> tf.Tensor:
+        # After dy, and so a second time: the forward pass need not keep it.
+        with tf.control_dependencies([dy]):
+            sigmoid = tf.sigmoid(x)
+        return dy * sigmoid + tf.raw_ops.SigmoidGrad(y=sigmoid, dy=dy * x)
+
+    return x * tf.sigmoid(x), gradient
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": tf.nn.relu,
     "gelu": tf.nn.gelu,
-    "silu": tf.nn.silu,
+    "silu": silu,
     "elu": tf.nn.elu,
     "tanh": tf.math.tanh,
 }

@@ -61,8 +61,9 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) ->
     """Normalises float32 [B, H, W, C] by groups of channels, then scales and moves each channel.
 
     On a CPU what it costs is its passes over the image. They keep the channels apart, as these lie
-    in memory, and the gradient is written out: more than twice as fast as the moments of the image
-    reshaped to groups with their automatic gradient.
+    in memory: in each channel of an example the result is a line in x, and the gradient one in x
+    and dy. More than twice as fast as the moments of the image reshaped to groups with their
+    automatic gradient.
 
     Args:
         x: float32 [B, H, W, C].
@@ -74,8 +75,12 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) ->
     pixels = height * width
     group_size = channels // groups
 
+    def image_means(values: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, 1, 1, C]."""
+        return tf.reduce_mean(values, [1, 2], keepdims=True)
+
     def group_means(values: tf.Tensor) -> tf.Tensor:
-        """Maps [B, C] to [B, 1, 1, C], each channel's the mean of its group."""
+        """Gives each channel of [B, 1, 1, C] the mean of its group."""
         means = tf.reshape(values, [-1, groups, group_size, 1])
         means = tf.tile(tf.reduce_mean(means, 2, keepdims=True), [1, 1, group_size, 1])
         return tf.reshape(means, [-1, 1, 1, channels])
@@ -84,23 +89,23 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) ->
     def compute(
         x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
-        centered = x - group_means(tf.reduce_mean(x, [1, 2]))
-        variance = group_means(tf.reduce_mean(tf.math.square(centered), [1, 2]))
-        # The normalised image is centered * precision, where it is needed.
+        mean = group_means(image_means(x))
+        variance = group_means(image_means(tf.math.squared_difference(x, mean)))
         precision = tf.math.rsqrt(variance + EPSILON)
+        slope = precision * scale
 
         def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            channel_precision = tf.reshape(precision, [-1, channels])
-            mean_dy = tf.reduce_mean(dy, [1, 2])
-            mean_dy_normal = tf.reduce_mean(dy * centered, [1, 2]) * channel_precision
-            # dx = precision * (g - mean(g) - normal * mean(g * normal)) with g = scale * dy.
-            slope = group_means(mean_dy_normal * scale) * precision
-            dx = (
-                dy * (precision * scale)
-                - (centered * slope + group_means(mean_dy * scale)) * precision
-            )
-            return dx, pixels * tf.reduce_sum(mean_dy_normal, 0), pixels * tf.reduce_sum(mean_dy, 0)
+            mean_dy = image_means(dy)
+            mean_dy_normal = (image_means(dy * x) - mean * mean_dy) * precision
+            # dx = precision * (g - mean(g) - normal * mean(g * normal)), where g = scale * dy and
+            # normal = (x - mean) * precision.
+            x_slope = -group_means(mean_dy_normal * scale) * tf.math.square(precision)
+            level = -group_means(mean_dy * scale) * precision - mean * x_slope
+            dx = dy * slope + (x * x_slope + level)
+            dscale = pixels * tf.reduce_sum(mean_dy_normal, [0, 1, 2])
+            doffset = pixels * tf.reduce_sum(mean_dy, [0, 1, 2])
+            return dx, dscale, doffset
 
-        return centered * (precision * scale) + offset, gradient
+        return x * slope + (offset - mean * slope), gradient
 
     return compute(x, scale, offset)
