@@ -16,7 +16,7 @@ from vae_lowlevel.layers.pooling import GlobalAveragePool
 from vae_lowlevel.layers.residual_block import ResidualBlock
 from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.layers.shape import Crop, Pad, Reshape
-from vae_lowlevel.layers.upsample import Upsample
+from vae_lowlevel.layers.upsample_conv import UpsampleConv2D
 from vae_lowlevel.randomness import fold
 
 
@@ -97,8 +97,8 @@ def resnet_decoder(
     """Builds the mirror of `resnet_encoder`: z [B, in_features] -> float32 [B, *image_shape].
 
     A dense layer makes the smallest feature map; each level, the last of the encoder first, doubles
-    height and width, goes to its channels with a convolution and through residual blocks; a last
-    convolution gives the likelihood's parameters. What the encoder had to pad is cropped.
+    height and width and goes to its channels with a convolution, then through residual blocks; a
+    last convolution gives the likelihood's parameters. What the encoder had to pad is cropped.
 
     Args:
         image_shape: (H, W, likelihood parameters a pixel).
@@ -132,15 +132,7 @@ def resnet_decoder(
         level_channels = filters[max(level - 1, 0)]
         name = f"up_conv_{level}"
         layers += [
-            Upsample(2, name=f"up_{level}"),
-            Conv2D(
-                channels,
-                level_channels,
-                kernel_size=3,
-                dtype=dtype,
-                seed=fold(seed, name),
-                name=name,
-            ),
+            UpsampleConv2D(channels, level_channels, dtype=dtype, seed=fold(seed, name), name=name),
             *_residual_blocks(level, level_channels, blocks[level], **shared),
         ]
         channels = level_channels

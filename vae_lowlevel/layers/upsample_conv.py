@@ -1,0 +1,65 @@
+"""Up-sampling and the convolution after it, in one."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from vae_lowlevel.layers.initializers import glorot_uniform
+
+
+class UpsampleConv2D(tf.Module):
+    """Makes every pixel a square of 2 x 2 equal ones, then computes conv(x, kernel) + bias.
+
+    The convolution is 3 x 3 with SAME padding. Both together are a transposed convolution of stride
+    2 whose kernel is the sum of the turned one at the four places of a square: 16 products for each
+    pixel of the small image in place of 36, and no large image of equal pixels.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        seed: int32 [2], for the initial kernel.
+        dtype: format of the computation; the variables are float32.
+        name: a Python identifier.
+
+    References:
+        Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", 2016: why to up-sample
+        and then convolve, rather than to learn the kernel of a transposed convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        seed: tf.Tensor,
+        dtype: tf.DType = tf.float32,
+        name: str = "upsample_conv",
+    ) -> None:
+        super().__init__(name=name)
+        self.out_channels = out_channels
+        self.dtype = dtype
+        with self.name_scope:
+            kernel = glorot_uniform([3, 3, in_channels, out_channels], seed)
+            self.kernel = tf.Variable(kernel, name="kernel")
+            self.bias = tf.Variable(tf.zeros([out_channels]), name="bias")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, in] to `dtype` [B, 2 H, 2 W, out]."""
+        batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
+        # TensorFlow's layout for the transposed kernel: [height, width, out, in].
+        turned = tf.transpose(tf.reverse(self.kernel, [0, 1]), [0, 1, 3, 2])
+        kernel = tf.add_n(
+            [
+                tf.pad(turned, [[row, 1 - row], [column, 1 - column], [0, 0], [0, 0]])
+                for row in (0, 1)
+                for column in (0, 1)
+            ]
+        )
+        x = tf.nn.conv2d_transpose(
+            tf.cast(x, self.dtype),
+            tf.cast(kernel, self.dtype),
+            [batch, 2 * x.shape[1], 2 * x.shape[2], self.out_channels],
+            2,
+            "SAME",
+        )
+        return tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
