@@ -10,9 +10,9 @@ from vae_lowlevel.layers.initializers import glorot_uniform
 class UpsampleConv2D(tf.Module):
     """Makes every pixel a square of 2 x 2 equal ones, then computes conv(x, kernel) + bias.
 
-    The convolution is 3 x 3 with SAME padding. Both together are a transposed convolution of stride
-    2 whose kernel is the sum of the turned one at the four places of a square: 16 products for each
-    pixel of the small image in place of 36, and no large image of equal pixels.
+    The convolution is 3 x 3 with SAME padding. Both together are one transposed convolution of
+    stride 2, whose 4 x 4 kernel is the sum of the turned one laid on each pixel of a square: 16
+    products for a pixel of the small image in place of 36, and no large image of equal pixels.
 
     Args:
         in_channels: channels of the input.
@@ -47,14 +47,10 @@ class UpsampleConv2D(tf.Module):
         """Maps [B, H, W, in] to `dtype` [B, 2 H, 2 W, out]."""
         batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
         # TensorFlow's layout for the transposed kernel: [height, width, out, in].
-        turned = tf.transpose(tf.reverse(self.kernel, [0, 1]), [0, 1, 3, 2])
-        kernel = tf.add_n(
-            [
-                tf.pad(turned, [[row, 1 - row], [column, 1 - column], [0, 0], [0, 0]])
-                for row in (0, 1)
-                for column in (0, 1)
-            ]
-        )
+        kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
+        for axis in (0, 1):
+            first, middle, last = tf.split(kernel, 3, axis)
+            kernel = tf.concat([last, last + middle, middle + first, first], axis)
         x = tf.nn.conv2d_transpose(
             tf.cast(x, self.dtype),
             tf.cast(kernel, self.dtype),
