@@ -49,6 +49,7 @@ class UpsampleConv2D(tf.Module):
         # TensorFlow's layout for the transposed kernel: [height, width, out, in].
         kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
         for axis in (0, 1):
+            # Turned: from the last to the first.
             first, middle, last = tf.split(kernel, 3, axis)
             kernel = tf.concat([last, last + middle, middle + first, first], axis)
         x = tf.nn.conv2d_transpose(
