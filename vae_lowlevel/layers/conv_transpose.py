@@ -38,7 +38,6 @@ class Conv2DTranspose(tf.Module):
     ) -> None:
         super().__init__(name=name)
         self.stride = stride
-        self.out_channels = out_channels
         self.activation = activation
         self.dtype = dtype
         with self.name_scope:
@@ -49,14 +48,19 @@ class Conv2DTranspose(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, in] to `dtype` [B, H * stride, W * stride, out]."""
-        batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
-        height, width = x.shape[1] * self.stride, x.shape[2] * self.stride
-        x = tf.nn.conv2d_transpose(
-            tf.cast(x, self.dtype),
-            tf.cast(self.kernel, self.dtype),
-            [batch, height, width, self.out_channels],
-            self.stride,
-            "SAME",
-        )
+        x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(self.kernel, self.dtype), self.stride)
         x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
         return x if self.activation is None else self.activation(x)
+
+
+def conv2d_transpose(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    """Maps [B, H, W, in] to [B, H * stride, W * stride, out] with SAME padding; B may be unknown.
+
+    Args:
+        x: floats.
+        kernel: [height, width, out, in], of the dtype of x.
+        stride: factor by which height and width grow.
+    """
+    batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
+    shape = [batch, x.shape[1] * stride, x.shape[2] * stride, kernel.shape[2]]
+    return tf.nn.conv2d_transpose(x, kernel, shape, stride, "SAME")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from vae_lowlevel.layers.conv_transpose import conv2d_transpose
 from vae_lowlevel.layers.initializers import glorot_uniform
 
 
@@ -36,7 +37,6 @@ class UpsampleConv2D(tf.Module):
         name: str = "upsample_conv",
     ) -> None:
         super().__init__(name=name)
-        self.out_channels = out_channels
         self.dtype = dtype
         with self.name_scope:
             kernel = glorot_uniform([3, 3, in_channels, out_channels], seed)
@@ -45,18 +45,11 @@ class UpsampleConv2D(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, in] to `dtype` [B, 2 H, 2 W, out]."""
-        batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
         # TensorFlow's layout for the transposed kernel: [height, width, out, in].
         kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
         for axis in (0, 1):
             # Turned: from the last to the first.
             first, middle, last = tf.split(kernel, 3, axis)
             kernel = tf.concat([last, last + middle, middle + first, first], axis)
-        x = tf.nn.conv2d_transpose(
-            tf.cast(x, self.dtype),
-            tf.cast(kernel, self.dtype),
-            [batch, 2 * x.shape[1], 2 * x.shape[2], self.out_channels],
-            2,
-            "SAME",
-        )
+        x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(kernel, self.dtype), 2)
         return tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
