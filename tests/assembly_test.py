@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
-from vae_lowlevel.distributions import likelihoods, posteriors, priors, scales
+from vae_lowlevel.distributions import likelihoods, posteriors, priors
 from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.layers.conv import Conv2D
 from vae_lowlevel.layers.linear import Linear
@@ -151,9 +151,9 @@ def test_distribution_settings_choose_the_distributions(setting, kinds):
 @pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
 def test_scale_settings_choose_the_scale(likelihood):
     kinds = {
-        "fixed": scales.FixedScale,
-        "learned": scales.LearnedScale,
-        "per_pixel": scales.PixelScale,
+        "fixed": likelihoods.FixedScale,
+        "learned": likelihoods.LearnedScale,
+        "per_pixel": likelihoods.PixelScale,
     }
     for kind, expected in kinds.items():
         scale = build(

@@ -7,8 +7,8 @@ import typing
 import pytest
 
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.fields import Resume
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import Resume
 
 FIELDS = [field for group in Config.groups().values() for field in dataclasses.fields(group)]
 

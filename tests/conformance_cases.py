@@ -193,9 +193,9 @@ class Case:
         model = dataclasses.replace(self.config.model, **changes)
         return assembly.build_model(model, self.image_shape, seed, num_classes=K)
 
-    def given(self, model: tf.Module, batch: int = B) -> tf.Module:
+    def conditioned_on(self, model: tf.Module, batch: int = B) -> tf.Module:
         """Returns the model for labels that differ."""
-        return model.given(tf.range(batch) % K)
+        return model.conditioned_on(tf.range(batch) % K)
 
     def images(self, batch: int = B) -> tf.Tensor:
         pixels = np.random.default_rng(0).uniform(size=[batch, *self.image_shape])

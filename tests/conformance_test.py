@@ -112,7 +112,7 @@ def test_any_batch_size_runs_in_one_trace_with_known_shapes(case):
     seed_spec = tf.TensorSpec([2], tf.int32)
 
     def run(image, seed):
-        given = model.given(tf.range(tf.shape(image)[0]) % K)
+        given = model.conditioned_on(tf.range(tf.shape(image)[0]) % K)
         if case.config.model.model == "vae":
             return given(image, seed)
         return {"reconstruction": given.reconstruct(image), **given.describe(image)}
@@ -146,7 +146,7 @@ def test_outputs_are_float32_images_in_range(case):
 def test_rows_of_a_batch_are_computed_apart(case):
     model = case.build()
     together = case.given(model).reconstruct(case.images())
-    alone = model.given(tf.constant([1])).reconstruct(case.images()[1:2])
+    alone = model.conditioned_on(tf.constant([1])).reconstruct(case.images()[1:2])
     assert_close(alone, together[1:2], case.tolerance)
 
 

@@ -26,8 +26,9 @@ def tiny_run(tmp_path_factory):
     """A run folder: shapes of 12x12x1, D = 3, weights random everywhere so that nothing is flat."""
     import tensorflow as tf
 
-    from vae_lowlevel import assembly, settings
+    from vae_lowlevel import assembly
     from vae_lowlevel.config import Config
+    from vae_lowlevel.config.flags import format_flagfile
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
@@ -44,7 +45,7 @@ def tiny_run(tmp_path_factory):
             "model_dir": str(folder),
         }
     )
-    (folder / "flags.cfg").write_text(settings.format_flagfile(config))
+    (folder / "flags.cfg").write_text(format_flagfile(config))
     (folder / "data.json").write_text(json.dumps({"image_shape": [12, 12, 1], "class_names": []}))
     model = assembly.build_model(config.model, (12, 12, 1), config.training.seed)
     for index, variable in enumerate(model.trainable_variables):

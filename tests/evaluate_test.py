@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.measuring
-from vae_lowlevel import evaluate, inference, settings, startup, train
+import vae_lowlevel.experiment.results
+from vae_lowlevel import cli, evaluate, inference, train
 from vae_lowlevel.config import Config
-from vae_lowlevel.data import sources
+from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.experiment.loading import load, load_model
 from vae_lowlevel.export import export_run
-from vae_lowlevel.loading import load, load_model
 from vae_lowlevel.randomness import fold, make_seed
 
 SETTINGS = {
@@ -40,7 +41,7 @@ KINDS = {
 @pytest.fixture(scope="module", autouse=True)
 def small_evaluation():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.measuring, "EVALUATION_BATCH", 10)
+        patch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 10)
         yield
 
 
@@ -62,7 +63,7 @@ def metrics(run):
 
 
 def call(module, options, *words):
-    return startup.main("", options, module.run, [*words, "--tensorflow_log"])
+    return cli.main("", options, module.run, [*words, "--tensorflow_log"])
 
 
 def is_sparse(run):
@@ -92,9 +93,9 @@ def test_a_denoising_run_is_validated_and_tested_on_images_corrupted_as_in_train
     if not is_sparse(run):
         assert "test_corrupted" not in metrics(run)
         return
-    config, model = settings.read_run(run), load_model(run)
+    config, model = read_run(run), load_model(run)
     strength = config.objective.corruption_strength
-    dataset = sources.load(config.data)
+    dataset = load_dataset(config.data)
 
     def mse(examples, seed):
         image = tf.constant(examples.image / 255.0, tf.float32)
@@ -203,12 +204,12 @@ def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported
 
 
 def test_inference_takes_the_labels_of_test_images(run, tmp_path):
-    from vae_lowlevel import settings
-    from vae_lowlevel.data import sources
+    from vae_lowlevel.config.flags import read_run
+    from vae_lowlevel.data.load import load_dataset
 
     path = tmp_path / "x.npz"
     assert infer("reconstruct", run, path, "--count=5") == 0
-    test = sources.load(settings.read_run(run).data).test[:5]
+    test = load_dataset(read_run(run).data).test[:5]
     label = {} if is_sparse(run) else {"label": test.label}
     wanted = load(run).reconstruct(test.image, **label)
     np.testing.assert_allclose(np.load(path)["image"], wanted, atol=1e-6)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
-from vae_lowlevel import export, startup
+from vae_lowlevel import cli, export
 from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.export import export_run
-from vae_lowlevel.loading import load_model
 from vae_lowlevel.serving.signatures import ServingModel
 
 IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
@@ -165,7 +165,7 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 
 def call(*words):
-    return startup.main("", export.ExportOptions, export.run, [*words, "--tensorflow_log"])
+    return cli.main("", export.ExportOptions, export.run, [*words, "--tensorflow_log"])
 
 
 def test_command_line_prints_where_and_how_to_look(tiny_run, tmp_path, capsys, unchecked):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.measuring
-import vae_lowlevel.workflow
-from vae_lowlevel import settings, train
+import vae_lowlevel.experiment.results
+import vae_lowlevel.experiment.training
+from vae_lowlevel import train
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.flags import parse
 from vae_lowlevel.export import export_run
 
 FLAGFILES = sorted((pathlib.Path(__file__).parents[1] / "flags").glob("*.cfg"))
@@ -29,7 +30,7 @@ FEWER = ["--validation_size=4", "--batch_size=4", "--steps_per_loop=2", "--shape
 def small_evaluation():
     """Batches of 8, so that the padding of 500 is not most of the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.measuring, "EVALUATION_BATCH", 8)
+        patch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 8)
         yield
 
 
@@ -49,7 +50,7 @@ def stand_in(shape, folder):
 
 def shrunk(flagfile, folder):
     """Returns the flags after the flagfile that make it run on small data in a few seconds."""
-    config = settings.parse([f"--flagfile={flagfile}"], Config)
+    config = parse([f"--flagfile={flagfile}"], Config)
     flags = [*FEWER, f"--model_dir={folder / 'run'}", "--export_dir="]
     dataset = config.data.dataset
     if dataset in SHAPES:
@@ -59,12 +60,12 @@ def shrunk(flagfile, folder):
 
 def length(flagfile, epochs):
     """Returns the flag for a run of so many epochs, by the flag that the file has."""
-    by_steps = settings.parse([f"--flagfile={flagfile}"], Config).training.train_steps
+    by_steps = parse([f"--flagfile={flagfile}"], Config).training.train_steps
     return f"--train_steps={epochs * STEPS_PER_EPOCH}" if by_steps else f"--epochs={epochs}"
 
 
 def run(argv):
-    config = settings.parse(argv, Config)
+    config = parse(argv, Config)
     train.run(config)
     return config
 
@@ -76,7 +77,7 @@ def test_flagfile_trains_resumes_exports_and_serves(
     argv = [f"--flagfile={flagfile}", *shrunk(flagfile, tmp_path)]
     # The first session ends like one that was stopped: trained and saved, not measured.
     with monkeypatch.context() as patch:
-        patch.setattr(vae_lowlevel.workflow, "_finish", lambda *_: None)
+        patch.setattr(vae_lowlevel.experiment.training, "_finish", lambda *_: None)
         run([*argv, length(flagfile, epochs=1)])
     assert not (tmp_path / "run" / "metrics.json").exists()
     run([*argv, length(flagfile, epochs=2)])
@@ -119,12 +120,12 @@ def _inputs(signature, image_shape):
 
 def test_flagfiles_name_their_run_folder_after_themselves():
     for flagfile in FLAGFILES:
-        config = settings.parse([f"--flagfile={flagfile}"], Config)
+        config = parse([f"--flagfile={flagfile}"], Config)
         assert config.run.model_dir == f"runs/{flagfile.stem}"
 
 
 def test_padded_mnist_is_what_the_2d_example_sees():
     flagfile = next(path for path in FLAGFILES if path.stem == "mnist_2d")
-    config = settings.parse([f"--flagfile={flagfile}"], Config)
+    config = parse([f"--flagfile={flagfile}"], Config)
     assert (config.data.dataset, config.data.pad_to) == ("mnist", 32)
     assert (config.model.latent_dim, config.model.likelihood) == (2, "bernoulli")

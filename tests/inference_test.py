@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel import inference, settings
-from vae_lowlevel.data import sources
-from vae_lowlevel.loading import load
+from vae_lowlevel import inference
+from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.experiment.loading import load
 
 
 def call(*words):
@@ -17,7 +18,7 @@ def call(*words):
 
 
 def test_images(tiny_run, count):
-    test = sources.load(settings.read_run(tiny_run).data).test
+    test = load_dataset(read_run(tiny_run).data).test
     return test.image[:count].astype(np.float32) / 255.0
 
 

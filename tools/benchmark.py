@@ -108,7 +108,7 @@ def make_network_caller(model_dir: str) -> Callable:
     """Returns a way to answer with the run's network under tf.function, nothing around it."""
     import tensorflow as tf
 
-    from vae_lowlevel.loading import load_model
+    from vae_lowlevel.experiment.loading import load_model
 
     model = load_model(model_dir)
     networks = {
@@ -145,7 +145,7 @@ def make_inputs(folder: str, rows: int) -> dict[str, dict]:
 
 def serving(arguments: argparse.Namespace) -> None:
     """Prints a table for the newest version of an export."""
-    from vae_lowlevel.serving.versions import newest_export
+    from vae_lowlevel.serving.publish import newest_export
 
     folder = newest_export(arguments.export_dir)
     if folder is None:

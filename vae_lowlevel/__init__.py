@@ -11,10 +11,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Config": "vae_lowlevel.config",
-    "VAE": "vae_lowlevel.array_vae",
+    "VAE": "vae_lowlevel.api",
     "build_model": "vae_lowlevel.assembly",
-    "load": "vae_lowlevel.loading",
-    "plot": "vae_lowlevel.array_vae",
+    "load": "vae_lowlevel.experiment.loading",
+    "plot": "vae_lowlevel.api",
 }
 
 __all__ = ["VAE", "Config", "build_model", "load", "plot"]

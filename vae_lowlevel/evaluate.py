@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from vae_lowlevel import settings, startup
+from vae_lowlevel import cli
+from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.flags import read_run
 from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
 from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import check, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,24 +42,24 @@ class EvaluateOptions:
 
 def run(options: EvaluateOptions) -> None:
     """Prints the test metrics, draws the figures again and updates the run's `metrics.json`."""
-    config = settings.read_run(options.model_dir).replace(
+    config = read_run(options.model_dir).replace(
         device=options.device, device_index=options.device_index
     )
     if options.data_dir:
         config = config.replace(data_dir=options.data_dir)
 
-    from vae_lowlevel import measuring
-    from vae_lowlevel.training.run_folder import RunFolder
+    from vae_lowlevel.experiment import results
+    from vae_lowlevel.experiment.folder import RunFolder
 
-    metrics = measuring.evaluate_run(
+    metrics = results.evaluate_run(
         config,
         RunFolder(options.model_dir),
         options.corruption,
         options.corruption_strength,
     )
     split = "test split" if options.corruption == "none" else f"test split, {options.corruption}"
-    print(f"{split}, best weights of {options.model_dir}:\n{measuring.format_metrics(metrics)}")
+    print(f"{split}, best weights of {options.model_dir}:\n{results.format_metrics(metrics)}")
 
 
 if __name__ == "__main__":
-    sys.exit(startup.main(__doc__, EvaluateOptions, run))
+    sys.exit(cli.main(__doc__, EvaluateOptions, run))

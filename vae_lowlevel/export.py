@@ -16,9 +16,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from vae_lowlevel import files, settings, startup
+from vae_lowlevel import cli, files
+from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.flags import format_flagfile, read_run
 from vae_lowlevel.errors import ConfigError, RunError
-from vae_lowlevel.options import check, option
 
 FIGURES = ("reconstructions.png", "samples.png", "units.png")
 
@@ -93,11 +94,11 @@ def export_run(
             the model does.
     """
     options = ExportOptions(model_dir=model_dir, export_dir=export_dir, **flags)
-    config = settings.read_run(options.model_dir)
+    config = read_run(options.model_dir)
     name = options.name or config.name
 
-    from vae_lowlevel.anomaly import normal_scores
-    from vae_lowlevel.loading import load_model, load_model_and_weights
+    from vae_lowlevel.experiment.anomaly import normal_scores
+    from vae_lowlevel.experiment.loading import load_model, load_model_and_weights
     from vae_lowlevel.serving.model_card import RunFacts, write_model_card
     from vae_lowlevel.serving.publish import publish
     from vae_lowlevel.serving.server_files import write_server_files
@@ -119,7 +120,7 @@ def export_run(
     facts = RunFacts(
         name=name,
         config=config,
-        flagfile=settings.format_flagfile(config),
+        flagfile=format_flagfile(config),
         metrics=_read_metrics(options.model_dir) if test_metrics is None else test_metrics,
         checkpoint=os.path.basename(weights),
         anomaly_quantile=options.anomaly_quantile,
@@ -162,4 +163,4 @@ def run(options: ExportOptions) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(startup.main(__doc__, ExportOptions, run))
+    sys.exit(cli.main(__doc__, ExportOptions, run))

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_lowlevel import files, settings, startup
+from vae_lowlevel import cli, files
+from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.flags import read_run
 from vae_lowlevel.errors import ConfigError, DataError
-from vae_lowlevel.loading import load
-from vae_lowlevel.options import check, option
+from vae_lowlevel.experiment.loading import load
 
 if TYPE_CHECKING:
-    from vae_lowlevel.serving.arrays import Inference
+    from vae_lowlevel.serving.predictor import Predictor
 
 COMMANDS = ("encode", "reconstruct", "sample", "interpolate")
 PAIRS_IN_A_ROW = 10
@@ -34,7 +35,7 @@ PAIRS_IN_A_ROW = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InferenceOptions:
-    """Inference."""
+    """Predictor."""
 
     command: str | None = option(
         None, "What to do; the first word, if it is no flag.", choices=COMMANDS
@@ -93,16 +94,16 @@ def run(options: InferenceOptions) -> None:
     if options.output.endswith(".npz"):
         np.savez(options.output, **arrays)
     else:
-        from vae_lowlevel.evaluation.figures import write_png
+        from vae_lowlevel.plots.grids import write_png
 
         write_png(options.output, _draw(options, images, arrays["image"]))
     print(f"wrote {options.output}")
 
 
-def _check_model(options: InferenceOptions, model: Inference) -> None:
+def _check_model(options: InferenceOptions, model: Predictor) -> None:
     """Refuses what the model cannot do, and a label that is missing or too many."""
     if options.command == "sample" and not model.can_sample:
-        from vae_lowlevel.serving.arrays import NO_SAMPLES
+        from vae_lowlevel.serving.predictor import NO_SAMPLES
 
         raise ConfigError(f"sample: {NO_SAMPLES}")
     if options.label is not None and not model.is_conditional:
@@ -122,8 +123,8 @@ def _read_input(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns images, float32 [N, H, W, C] in [0, 1], and their labels if they are known."""
     if options.input:
-        from vae_lowlevel.data.image_files import read_images
-        from vae_lowlevel.serving.arrays import unit_images
+        from vae_lowlevel.data.images import read_images
+        from vae_lowlevel.serving.predictor import unit_images
 
         try:
             images = unit_images(read_images(options.input), image_shape)
@@ -136,16 +137,17 @@ def _read_input(
         raise ConfigError(
             f"--input is needed: {options.model_dir} is an export, which knows of no test images"
         )
-    from vae_lowlevel.data import sources
+    from vae_lowlevel.data.load import load_dataset
+    from vae_lowlevel.types import to_unit
 
-    dataset = sources.load(settings.read_run(options.model_dir).data)
+    dataset = load_dataset(read_run(options.model_dir).data)
     examples = dataset.test[: options.count]
-    return examples.image.astype(np.float32) / np.float32(255.0), examples.label
+    return to_unit(examples.image).numpy(), examples.label
 
 
 def _transform(
     options: InferenceOptions,
-    model: Inference,
+    model: Predictor,
     images: np.ndarray,
     label: np.ndarray | int | None,
 ) -> dict[str, np.ndarray]:
@@ -161,7 +163,7 @@ def _transform(
 
 def _draw(options: InferenceOptions, images: np.ndarray | None, results: np.ndarray) -> np.ndarray:
     """Returns the results as a picture, uint8 [.., .., C]."""
-    from vae_lowlevel.evaluation.figures import comparison_grid, image_grid
+    from vae_lowlevel.plots.grids import comparison_grid, image_grid
 
     if options.command == "reconstruct":
         return comparison_grid(images, results, columns=min(len(images), PAIRS_IN_A_ROW))
@@ -175,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and not argv[0].startswith("-"):
         argv[0] = f"--command={argv[0]}"
-    return startup.main(__doc__, InferenceOptions, run, argv)
+    return cli.main(__doc__, InferenceOptions, run, argv)
 
 
 if __name__ == "__main__":

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import sys
 
-from vae_lowlevel import settings, startup
+from vae_lowlevel import cli
 from vae_lowlevel.config import Config
-from vae_lowlevel.training.run_folder import open_run_folder
+from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.experiment.folder import open_run_folder
 
 
 def run(config: Config) -> None:
     """Trains as configured, from the start or from where the run folder stands."""
-    folder, notes = open_run_folder(config, settings.read_run)
+    folder, notes = open_run_folder(config, read_run)
     for note in notes:
         print(note)
 
-    from vae_lowlevel import workflow
+    from vae_lowlevel.experiment import training
 
-    workflow.train_run(config, folder)
+    training.train_run(config, folder)
 
 
 if __name__ == "__main__":
-    sys.exit(startup.main(__doc__, Config, run))
+    sys.exit(cli.main(__doc__, Config, run))

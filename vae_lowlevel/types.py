@@ -1,12 +1,33 @@
-"""The tuples that pass between packages."""
+"""What passes between packages: batches, data sets, the contracts of models and objectives.
+
+Also what a pixel value means: `to_unit` maps stored pixels to what models see, `psnr` an error.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vae_lowlevel.randomness import BatchNoise
+from vae_lowlevel.schedules import Schedule
+
+# A perfect reconstruction would have an infinite PSNR: 100 dB, at this error, is the most reported.
+SMALLEST_MSE = 1e-10
+
+
+def to_unit(pixels: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Maps uint8 pixels of any shape to float32 in [0, 1]."""
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+def psnr(mse: tf.Tensor) -> tf.Tensor:
+    """Computes -10 log10(mse), at most 100 dB, of squared errors per pixel, float32, any shape."""
+    return -10.0 * tf.math.log(tf.math.maximum(mse, SMALLEST_MSE)) / tf.math.log(10.0)
 
 
 class Batch(NamedTuple):
@@ -26,6 +47,101 @@ class Batch(NamedTuple):
     def encoder_input(self) -> tf.Tensor:
         """What the encoder sees, float32 [B, H, W, C] in [0, 1]."""
         return self.image if self.corrupted is None else self.corrupted
+
+
+# (batch, noise) -> batch: what training and evaluation do to a batch before the objective sees it.
+Transform = Callable[[Batch, BatchNoise], Batch]
+
+# [B, ...] -> [...]: the mean over the rows of the global batch, on all replicas.
+GlobalMean = Callable[[tf.Tensor], tf.Tensor]
+
+
+class ConditionedModel(Protocol):
+    """A model for a batch whose labels, if it takes any, it knows already.
+
+    Images are float32 [B, H, W, C] in [0, 1], latents float32 [B, D].
+    """
+
+    def encode(self, image: tf.Tensor) -> Any:
+        """Returns the posterior q(z|x) over [B, D], or the code [B, D]."""
+
+    def decode(self, z: tf.Tensor) -> tfp.distributions.Distribution:
+        """Returns p(x|z) over [B, H, W, C]."""
+
+    def embed(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the one z that represents each image, [B, D]: a posterior mean or a code."""
+
+    def describe(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the parameters of q(z|x), or the code, by name, float32 [B, ...]."""
+
+    def reconstruct(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the mean image of p(x|z) at z = embed(image), [B, H, W, C]."""
+
+
+class Model(Protocol):
+    """What training, evaluation, plots and serving use of a model: a `tf.Module` of `models`.
+
+    Attributes:
+        image_shape: (H, W, C).
+        latent_dim: D.
+        num_classes: classes that labels tell apart; 0 for a model that takes no labels.
+        has_prior: whether there is a p(z): `prior()` over [D], and `sample`.
+        encoder: chain of layers from an image.
+        decoder: chain of layers from z.
+        variables: all variables.
+        trainable_variables: those that training may change.
+    """
+
+    image_shape: tuple[int, int, int]
+    latent_dim: int
+    num_classes: int
+    has_prior: bool
+    encoder: tf.Module
+    decoder: tf.Module
+    variables: Sequence[tf.Variable]
+    trainable_variables: Sequence[tf.Variable]
+
+    def conditioned_on(self, label: tf.Tensor) -> ConditionedModel:
+        """Returns the model for a batch with the labels int32 [B]; -1 is an unknown class."""
+
+    def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+        """Returns mean images of `n` draws from the prior, float32 [n, H, W, C].
+
+        Only where `has_prior`; `seed` is int32 [2].
+        """
+
+
+class Objective(Protocol):
+    """What is minimized, measured per example: see `objectives`.
+
+    Attributes:
+        terms: names of the terms, in the order in which they are returned; one is `loss`.
+        schedules: step -> float32 scalar, for what changes during a run, by name.
+    """
+
+    terms: tuple[str, ...]
+    schedules: Mapping[str, Schedule]
+
+    def __call__(
+        self,
+        model: Model,
+        batch: Batch,
+        noise: BatchNoise,
+        step: tf.Tensor,
+        global_mean: GlobalMean,
+    ) -> Any:
+        """Returns a named tuple of the terms, float32 [B] each.
+
+        Args:
+            model: a built model.
+            batch: the rows of this replica.
+            noise: of this step, for these rows.
+            step: integer scalar, for the schedules.
+            global_mean: see `GlobalMean`.
+        """
+
+    def report(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Returns the means and what is derived from them, such as bits per dimension."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +167,7 @@ class Examples:
 
 
 class StreamedExamples(Protocol):
-    """A training split that stays on disk: `data.record_stream.RecordStream`."""
+    """A training split that stays on disk: `data.records.stream.RecordStream`."""
 
     def __len__(self) -> int: ...
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vae_lowlevel.data import cifar10
-from vae_lowlevel.data.content import sha256_of
+from vae_lowlevel.data.download import sha256_of
 from vae_lowlevel.errors import DataError
 
 ROWS = 3

@@ -3,7 +3,7 @@ import gzip
 
 import pytest
 
-from vae_lowlevel.data import content, idx_datasets, idx_files
+from vae_lowlevel.data import download, idx_datasets, idx_files
 from vae_lowlevel.errors import DataError
 
 FILES = tuple(idx_datasets.FASHION_MNIST.sums)
@@ -12,7 +12,7 @@ OTHER = {name: f"other {name}".encode() for name in FILES}
 
 
 def published(name, contents, mirrors=()):
-    sums = {file: content.sha256_of(text) for file, text in contents.items()}
+    sums = {file: download.sha256_of(text) for file, text in contents.items()}
     return idx_datasets.IdxDataset(name, sums, mirrors, ())
 
 
@@ -99,7 +99,7 @@ def test_what_no_folder_has_is_downloaded_to_the_cache(
     dataset = dataclasses.replace(DATASET, mirrors=(mirror.url,))
     paths = idx_files.locate(dataset, None)
     assert folder_of(paths) == cache
-    assert {name: content.read_content(path) for name, path in paths.items()} == OWN
+    assert {name: download.read_content(path) for name, path in paths.items()} == OWN
     assert sorted(mirror.asked) == sorted(f"/{name}.gz" for name in FILES if name != FILES[1])
     mirror.asked.clear()
     assert idx_files.locate(dataset, None) == paths

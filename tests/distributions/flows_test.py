@@ -5,12 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_lowlevel.distributions.flows import (
-    GATE_OFFSET,
-    AutoregressiveStep,
-    CouplingStep,
-    Flow,
-)
+from vae_lowlevel.distributions.flows import GATE_OFFSET, AutoregressiveStep, CouplingStep, Flow
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)

@@ -11,9 +11,11 @@ from vae_lowlevel.distributions.likelihoods import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
+    FixedScale,
     GaussianLikelihood,
+    LearnedScale,
+    PixelScale,
 )
-from vae_lowlevel.distributions.scales import FixedScale, LearnedScale, PixelScale
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=3, size=[2, 3, 4, 2])

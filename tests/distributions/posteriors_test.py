@@ -14,7 +14,7 @@ from vae_lowlevel.distributions.posteriors import (
     AutoregressiveFlowPosterior,
     DiagonalPosterior,
     FullPosterior,
-    draw,
+    sample_and_log_prob,
 )
 from vae_lowlevel.randomness import make_seed
 
@@ -94,14 +94,14 @@ def jacobian_of_draw(posterior):
     noise = tf.constant(NOISE)
     with tf.GradientTape() as tape:
         tape.watch(noise)
-        z = draw(posterior, noise)[0]
+        z = sample_and_log_prob(posterior, noise)[0]
     return z, tape.batch_jacobian(z, noise).numpy().astype(np.float64)
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_density_of_a_draw_is_the_noise_s_over_the_jacobian(kind):
     _, posterior = build(kind)
-    z, log_q = draw(posterior, NOISE)
+    z, log_q = sample_and_log_prob(posterior, NOISE)
     _, jacobian = jacobian_of_draw(posterior)
     expected = scipy.stats.norm.logpdf(NOISE).sum(-1) - np.linalg.slogdet(jacobian)[1]
     np.testing.assert_allclose(log_q, expected, rtol=1e-4, atol=1e-4)
@@ -114,10 +114,10 @@ def test_density_of_a_draw_is_the_noise_s_over_the_jacobian(kind):
 @pytest.mark.parametrize("kind", HEADS)
 def test_several_draws_an_image_come_with_their_own_density(kind):
     _, posterior = build(kind)
-    z, log_q = draw(posterior, tf.stack([NOISE, 2 * NOISE]))
+    z, log_q = sample_and_log_prob(posterior, tf.stack([NOISE, 2 * NOISE]))
     assert z.shape == [2, B, D]
     assert log_q.shape == [2, B]
-    for together, alone in zip((z, log_q), draw(posterior, 2 * NOISE), strict=True):
+    for together, alone in zip((z, log_q), sample_and_log_prob(posterior, 2 * NOISE), strict=True):
         np.testing.assert_allclose(together[1], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -145,13 +145,15 @@ def test_density_integrates_to_1(kind):
 
 def test_full_scale_is_lower_triangular_and_that_of_its_draws():
     head, posterior = build("full")
-    named = head.named(posterior)
+    named = head.parameters(posterior)
     assert set(named) == {"z_mean", "z_scale_tril"}
     scale = named["z_scale_tril"].numpy()
     np.testing.assert_array_equal(scale, np.tril(scale))
     assert np.all(np.any(np.tril(scale, -1) != 0, axis=0) == np.tril(np.ones([D, D]), -1))
     expected = named["z_mean"].numpy() + np.einsum("bij,bj->bi", scale, NOISE)
-    np.testing.assert_allclose(draw(posterior, NOISE)[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        sample_and_log_prob(posterior, NOISE)[0], expected, rtol=1e-5, atol=1e-6
+    )
     for row in range(B):
         normal = scipy.stats.multivariate_normal(
             named["z_mean"][row].numpy().astype(float), scale[row] @ scale[row].T.astype(float)
@@ -177,7 +179,9 @@ def test_full_without_off_diagonal_entries_is_diagonal():
     entries[:, np.diag(numbers)] = raw
     posterior = full(np.concatenate([loc, entries], -1))
     diagonal = DiagonalPosterior(D)(np.concatenate([loc, raw], -1))
-    for found, expected in zip(draw(posterior, NOISE), draw(diagonal, NOISE), strict=True):
+    for found, expected in zip(
+        sample_and_log_prob(posterior, NOISE), sample_and_log_prob(diagonal, NOISE), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(posterior.stddev(), diagonal.stddev(), rtol=1e-6)
 
@@ -189,7 +193,7 @@ def test_iaf_of_a_zero_network_is_a_diagonal_gaussian_shrunk_by_its_gates():
     shrink = (1 / (1 + np.exp(-GATE_OFFSET))) ** 2
     # Two steps, with the dimensions reversed once in between.
     loc, scale = (shrink * part.numpy()[:, ::-1] for part in (base.mean(), base.stddev()))
-    z, log_q = draw(posterior, NOISE)
+    z, log_q = sample_and_log_prob(posterior, NOISE)
     np.testing.assert_allclose(z, loc + scale * NOISE[:, ::-1], rtol=1e-5, atol=1e-6)
     expected = scipy.stats.norm(loc, scale).logpdf(z.numpy()).sum(-1)
     np.testing.assert_allclose(log_q, expected, rtol=1e-4)
@@ -204,17 +208,19 @@ def test_iaf_gives_dependent_dimensions():
 def test_point_is_the_draw_of_no_noise(kind):
     head, posterior = build(kind)
     np.testing.assert_allclose(
-        head.point(posterior), draw(posterior, np.zeros_like(NOISE))[0], rtol=1e-6
+        head.embedding(posterior),
+        sample_and_log_prob(posterior, np.zeros_like(NOISE))[0],
+        rtol=1e-6,
     )
 
 
 def test_named_outputs_of_iaf_are_those_of_its_base_and_the_point():
     head, posterior = build("iaf")
-    named = head.named(posterior)
+    named = head.parameters(posterior)
     assert set(named) == {"z_mean", "z_log_var", "z"}
     np.testing.assert_array_equal(named["z_mean"], posterior.base.mean())
     np.testing.assert_allclose(np.exp(named["z_log_var"]), posterior.base.variance(), rtol=1e-5)
-    np.testing.assert_array_equal(named["z"], head.point(posterior))
+    np.testing.assert_array_equal(named["z"], head.embedding(posterior))
 
 
 @pytest.mark.parametrize("scale", [1e4, -1e4, 1e30])
@@ -225,7 +231,7 @@ def test_saturated_parameters_stay_finite_with_their_gradients(kind, scale):
     parameters = tf.concat([tf.ones([B, D]), parameters[:, D:]], -1)
     with tf.GradientTape() as tape:
         tape.watch(parameters)
-        z, log_q = draw(head(parameters), NOISE)
+        z, log_q = sample_and_log_prob(head(parameters), NOISE)
         total = tf.reduce_sum(z) + tf.reduce_sum(log_q)
     assert np.all(np.isfinite(z))
     assert np.all(np.isfinite(log_q))
@@ -235,5 +241,5 @@ def test_saturated_parameters_stay_finite_with_their_gradients(kind, scale):
 @pytest.mark.parametrize("kind", HEADS)
 def test_half_precision_parameters_give_float32_draws(kind):
     head = HEADS[kind]()
-    z, log_q = draw(head(tf.ones([B, head.parameter_size], tf.bfloat16)), NOISE)
+    z, log_q = sample_and_log_prob(head(tf.ones([B, head.parameter_size], tf.bfloat16)), NOISE)
     assert z.dtype == log_q.dtype == tf.float32

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.pipeline import padded_batches
-from vae_lowlevel.evaluation.final_metrics import measure_test_split
+from vae_lowlevel.data.batching import padded_batches
+from vae_lowlevel.evaluation.metrics import measure_test_split
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.types import Examples
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.layers.conv import Conv2D
-from vae_lowlevel.layers.conv_transpose import Conv2DTranspose
+from vae_lowlevel.layers.conv import Conv2D, Conv2DTranspose
 from vae_lowlevel.randomness import make_seed
 
 

@@ -7,13 +7,12 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import ModelConfig
-from vae_lowlevel.distributions.likelihoods import GaussianLikelihood
+from vae_lowlevel.distributions.likelihoods import FixedScale, GaussianLikelihood
 from vae_lowlevel.distributions.posteriors import DiagonalPosterior
 from vae_lowlevel.distributions.priors import StandardPrior
-from vae_lowlevel.distributions.scales import FixedScale
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.models.conditional_vae import ConditionalVAE
-from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.randomness import make_seed
 
 RNG = np.random.default_rng(0)
@@ -28,7 +27,7 @@ ONE_HOT = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
 
 @pytest.fixture
 def model():
-    vae = VAE(
+    vae = VariationalAutoencoder(
         image_shape=(2, 3, 1),
         latent_dim=2,
         encoder=lambda image: tf.reshape(image, [-1, 6 * (1 + K)]) @ TO_POSTERIOR,
@@ -60,8 +59,8 @@ def test_label_enters_the_encoder_as_channels_and_the_decoder_beside_z(model):
 
 
 def test_given_labels_it_is_a_vae(model):
-    given = model.given(tf.constant(LABEL))
-    assert type(given) is VAE
+    given = model.conditioned_on(tf.constant(LABEL))
+    assert type(given) is VariationalAutoencoder
     np.testing.assert_array_equal(given.encode(IMAGE).mean(), model.encode(IMAGE, LABEL).mean())
     np.testing.assert_array_equal(
         given(IMAGE, make_seed(1))["z"], model(IMAGE, LABEL, make_seed(1))["z"]

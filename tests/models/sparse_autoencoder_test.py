@@ -68,5 +68,5 @@ def test_the_code_is_all_there_is_of_an_image(model):
 
 
 def test_it_takes_no_labels_and_cannot_be_sampled(model):
-    assert model.given(tf.zeros([2], tf.int32)) is model
+    assert model.conditioned_on(tf.zeros([2], tf.int32)) is model
     assert not hasattr(model, "sample")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from vae_lowlevel.distributions.likelihoods import GaussianLikelihood
 from vae_lowlevel.distributions.posteriors import AutoregressiveFlowPosterior, DiagonalPosterior
 from vae_lowlevel.distributions.priors import StandardPrior
-from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.randomness import make_seed
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,7 @@ IMAGE = RNG.uniform(size=[3, 2, 3, 1]).astype(np.float32)
 
 @pytest.fixture
 def model():
-    return VAE(
+    return VariationalAutoencoder(
         image_shape=(2, 3, 1),
         latent_dim=2,
         encoder=lambda image: tf.reshape(image, [-1, 6]) @ TO_POSTERIOR,
@@ -69,7 +69,7 @@ def test_embed_gives_the_posterior_mean_and_describe_all_of_it(model):
 def test_draw_gives_z_and_its_log_density(model):
     loc, log_variance = encoded()
     noise = RNG.normal(size=[3, 2]).astype(np.float32)
-    z, log_q = model.draw(model.encode(IMAGE), noise)
+    z, log_q = model.sample_and_log_prob(model.encode(IMAGE), noise)
     scale = np.exp(log_variance / 2)
     np.testing.assert_allclose(z, loc + scale * noise, rtol=1e-5, atol=1e-6)
     expected = scipy.stats.norm(loc, scale).logpdf(loc + scale * noise).sum(-1)
@@ -80,7 +80,7 @@ def test_embedding_of_a_flow_goes_through_the_flow():
     def network(x, context):
         return tf.reverse(context, [-1]), tf.zeros_like(x)
 
-    model = VAE(
+    model = VariationalAutoencoder(
         image_shape=(2, 3, 1),
         latent_dim=2,
         encoder=lambda image: tf.reshape(image, [-1, 6]),

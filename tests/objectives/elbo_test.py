@@ -6,11 +6,11 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
+from vae_lowlevel import schedules
 from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from vae_lowlevel.distributions.posteriors import DiagonalPosterior, FullPosterior
 from vae_lowlevel.distributions.priors import MixturePrior, StandardPrior
-from vae_lowlevel.models.vae import VAE
-from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.objectives.elbo import Elbo, distance_from_capacity
 from vae_lowlevel.randomness import BatchNoise, make_seed
 from vae_lowlevel.types import Batch
@@ -40,7 +40,7 @@ class LinearMap(tf.Module):
 
 
 def build_model(likelihood, to_posterior=TO_POSTERIOR):
-    return VAE(
+    return VariationalAutoencoder(
         image_shape=(2, 3, 1),
         latent_dim=D,
         encoder=LinearMap(to_posterior, [2 * D]),
@@ -52,7 +52,7 @@ def build_model(likelihood, to_posterior=TO_POSTERIOR):
 
 
 def build_objective(kl_weight=1.0, **settings):
-    return Elbo(kl_weight=kl_schedules.constant(kl_weight), **settings)
+    return Elbo(kl_weight=schedules.constant(kl_weight), **settings)
 
 
 def local_mean(values):
@@ -161,7 +161,7 @@ def test_kl_weight_changes_the_loss_and_no_other_term():
 
 def test_kl_weight_follows_its_schedule_over_the_steps():
     model = build_model("bernoulli")
-    objective = Elbo(kl_weight=kl_schedules.linear(2.0, warmup_steps=10))
+    objective = Elbo(kl_weight=schedules.linear(2.0, warmup_steps=10))
     for step, weight in [(0, 0.0), (5, 1.0), (10, 2.0)]:
         terms = evaluate(objective, model, step)
         np.testing.assert_allclose(terms.loss, terms.distortion + weight * terms.rate, rtol=1e-5)
@@ -171,7 +171,7 @@ def test_kl_weight_follows_its_schedule_over_the_steps():
 def test_capacity_costs_the_distance_of_the_mean_rate_from_it(capacity):
     model = build_model("bernoulli")
     plain = evaluate(build_objective(), model)
-    objective = build_objective(3.0, capacity=kl_schedules.constant(capacity))
+    objective = build_objective(3.0, capacity=schedules.constant(capacity))
     terms = evaluate(objective, model)
     distance = abs(np.mean(plain.rate) - capacity)
     np.testing.assert_allclose(
@@ -198,7 +198,7 @@ def test_capacity_is_of_the_mean_over_all_replicas():
 
 def test_capacity_rises_over_the_steps_and_is_reported():
     model = build_model("bernoulli")
-    objective = build_objective(capacity=kl_schedules.linear(8.0, 10))
+    objective = build_objective(capacity=schedules.linear(8.0, 10))
     assert list(objective.schedules) == ["kl_weight", "capacity"]
     rate = np.mean(evaluate(build_objective(), model).rate)
     for step, capacity in [(0, 0.0), (5, 4.0), (10, 8.0), (99, 8.0)]:
@@ -294,7 +294,7 @@ def test_saturated_networks_stay_finite_with_their_gradients(likelihood):
 
 def build_full_model(prior=None):
     to_posterior = np.random.default_rng(1).normal(scale=0.7, size=[PIXELS, D + 3])
-    return VAE(
+    return VariationalAutoencoder(
         image_shape=(2, 3, 1),
         latent_dim=D,
         encoder=LinearMap(to_posterior.astype(np.float32), [D + 3]),

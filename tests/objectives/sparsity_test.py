@@ -6,8 +6,11 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from vae_lowlevel.distributions.scales import FixedScale
+from vae_lowlevel.distributions.likelihoods import (
+    BernoulliLikelihood,
+    FixedScale,
+    GaussianLikelihood,
+)
 from vae_lowlevel.models.sparse_autoencoder import SparseAutoencoder, SparseCode
 from vae_lowlevel.objectives.sparsity import Sparsity, bernoulli_penalty
 from vae_lowlevel.types import Batch

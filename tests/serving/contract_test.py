@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import ModelConfig
-from vae_lowlevel.serving.example_inputs import make_example_inputs
+from vae_lowlevel.serving.examples import make_example_inputs
 from vae_lowlevel.serving.signatures import ServingModel
 
 # Name -> settings and image shape. A model with other signatures joins here.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import ModelConfig
-from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.serving.scores import score_terms
 from vae_lowlevel.serving.signatures import SCORE_DRAWS, ServingModel
 
@@ -30,7 +30,7 @@ def normal(draws):
     return tf.random.stateless_normal([draws, 2], [1, 2])
 
 
-class WithoutClosedForm(VAE):
+class WithoutClosedForm(VariationalAutoencoder):
     has_closed_form_kl = False
 
 
@@ -63,7 +63,7 @@ def test_a_flow_is_scored_by_log_densities_of_its_draws(images):
     distortion, rate = [], []
     for row in noise.numpy():
         posterior = model.encode(images)
-        z, log_q = model.draw(posterior, np.tile(row, [3, 1]))
+        z, log_q = model.sample_and_log_prob(posterior, np.tile(row, [3, 1]))
         distortion.append(-model.decode(z).log_prob(images))
         rate.append(log_q + 0.5 * np.sum(np.square(z), -1) + np.log(2 * np.pi))
     found = score_terms(model, images, noise)
@@ -76,7 +76,7 @@ def test_a_flow_is_scored_by_log_densities_of_its_draws(images):
 class WithoutPrior:
     """A model of codes alone, as the sparse autoencoder is."""
 
-    vae: VAE
+    vae: VariationalAutoencoder
 
     def embed(self, image):
         return self.vae.embed(image)

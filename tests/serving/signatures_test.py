@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.loading import load_model
+from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.serving.signatures import ServingModel
 
 SEEDS = np.array([0, 1, 2**32, 2**32 + 1, -1, 5_000_000_000, 7], np.int64)

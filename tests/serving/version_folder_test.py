@@ -11,10 +11,10 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.export import export_run
-from vae_lowlevel.loading import load_model
 from vae_lowlevel.serving import version_folder
-from vae_lowlevel.serving.example_inputs import make_example_inputs
+from vae_lowlevel.serving.examples import make_example_inputs
 from vae_lowlevel.serving.server_files import BATCH_SIZES, write_server_files
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.warmup import WARMUP_FILE, read_warmup, write_warmup

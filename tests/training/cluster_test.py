@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from vae_lowlevel.config import DistributionConfig
+from vae_lowlevel.config import StrategyConfig
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.training.cluster import Cluster, find_cluster
 
@@ -15,7 +15,7 @@ def tf_config(cluster, kind="worker", index=0):
 
 
 def find(environment, **settings):
-    config = DistributionConfig(distribution_strategy="multi_worker_mirrored", **settings)
+    config = StrategyConfig(distribution_strategy="multi_worker_mirrored", **settings)
     return find_cluster(config, environment)
 
 

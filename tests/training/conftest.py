@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.initial_state import build_state
+from vae_lowlevel.experiment.start import build_state
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.training.step import make_train_block
 from vae_lowlevel.types import Dataset, Examples

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel import schedules
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.training.initial_weights import named_variables
+from vae_lowlevel.training.named_variables import named_variables
 from vae_lowlevel.training.step import STEP_SCALARS, step_columns
 from vae_lowlevel.types import Batch
 
@@ -146,7 +146,7 @@ def test_replicas_on_both_sides_of_the_capacity_train_as_one(make_run, two_logic
     capacity = 0.7 * first + 0.3 * second
     assert abs(first - second) > 1e-3
     objective = Elbo(
-        kl_weight=kl_schedules.constant(1e4), capacity=kl_schedules.constant(float(capacity))
+        kl_weight=schedules.constant(1e4), capacity=schedules.constant(float(capacity))
     )
     one = make_run(objective=objective)
     strategy = tf.distribute.MirroredStrategy(
@@ -171,7 +171,7 @@ def test_replicas_on_both_sides_of_the_free_bits_train_as_one(make_run, two_logi
     # Between the means of the halves, but not in the middle: only the mean of all decides.
     free_bits = float(0.7 * halves[0, dimension] + 0.3 * halves[1, dimension])
     assert np.ptp(halves[:, dimension]) > 1e-3
-    objective = Elbo(kl_weight=kl_schedules.constant(1e4), free_bits=free_bits)
+    objective = Elbo(kl_weight=schedules.constant(1e4), free_bits=free_bits)
     one = make_run(objective=objective)
     strategy = tf.distribute.MirroredStrategy(
         [device.name for device in two_logical_cpus],

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import processes
-from vae_lowlevel import settings
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.sources import load
+from vae_lowlevel.config.flags import parse
+from vae_lowlevel.data.load import load_dataset
 
 EPOCHS = 2
 SPEED_FLAGS = processes.ROOT / "flags" / "fashion_2d.cfg"
@@ -30,12 +30,12 @@ MEMORY_FLAGS = processes.ROOT / "flags" / "fashion.cfg"
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Runs the program and, in turns with it, the bare loop of the same settings."""
     data = [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
-    config = settings.parse([f"--flagfile={SPEED_FLAGS}", *data], Config)
+    config = parse([f"--flagfile={SPEED_FLAGS}", *data], Config)
     batch_size = config.training.batch_size
     turns = []
     with tempfile.TemporaryDirectory() as folder:
         images = os.path.join(folder, "images.npy")
-        np.save(images, load(config.data).train.image)
+        np.save(images, load_dataset(config.data).train.image)
         case = {
             "settings": config.to_flat(),
             "batch_size": batch_size,

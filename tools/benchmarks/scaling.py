@@ -19,8 +19,8 @@ import sys
 import tempfile
 
 from benchmarks import cases
-from vae_lowlevel import settings
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.flags import parse
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = (
@@ -101,7 +101,7 @@ def extrapolate(teraflops: float) -> None:
     print(f"| network | parameters | bytes a step | GFLOP an image | {' | '.join(heads)} |")
     print(f"|{'---|' * (4 + len(LINKS))}")
     for name, (flags, image_shape) in PAPER.items():
-        network = cases.describe_network(settings.parse(list(flags), Config), image_shape)
+        network = cases.describe_network(parse(list(flags), Config), image_shape)
         parameters = sum(cases.count_parameters(layers) for layers in network.values())
         flops = cases.count_training_flops(network)
         size = parameters * FLOAT32_BYTES

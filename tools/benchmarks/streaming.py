@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from vae_lowlevel import settings
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.flags import parse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Prints images/s, processor time an image, and their ratios."""
     flags = [f"--flagfile={arguments.flagfile}", f"--dataset={arguments.dataset}"]
-    config = settings.parse([*flags, f"--steps_per_loop={arguments.steps}"], Config)
+    config = parse([*flags, f"--steps_per_loop={arguments.steps}"], Config)
     turns, batch_size = make_turns(config, arguments.steps), config.training.batch_size
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     for turn in turns.values():
@@ -59,24 +59,27 @@ def run(arguments: argparse.Namespace) -> None:
 def make_turns(config: Config, steps: int) -> dict[str, Callable[[], None]]:
     """Returns, for each way, what trains for so many steps, on the same network."""
     from vae_lowlevel import assembly
-    from vae_lowlevel.data.sources import load
-    from vae_lowlevel.feeding import build_feed
-    from vae_lowlevel.initial_state import build_state
+    from vae_lowlevel.data.load import load_dataset
+    from vae_lowlevel.experiment.start import build_feed, build_state
     from vae_lowlevel.optimizers.clipping import clip_gradients
-    from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
-    from vae_lowlevel.training.distribution import join_workers
-    from vae_lowlevel.training.runtime import configure_runtime, device_type
+    from vae_lowlevel.training.devices import (
+        choose_call_steps,
+        choose_compilation,
+        configure_runtime,
+        device_type,
+    )
     from vae_lowlevel.training.step import make_train_block
+    from vae_lowlevel.training.strategy import join_workers
 
     training = config.training
     configure_runtime(training)
-    workers = join_workers(config.distribution)
+    workers = join_workers(config.strategy)
     device = device_type(workers.strategy)
     compilation = choose_compilation(config, device)
     call_steps = choose_call_steps(config, device, compilation)
     feeds = {}
     for name, size in (("streamed", 0), ("in memory", sys.maxsize)):
-        dataset = load(config.replace(resident_bytes=size).data)
+        dataset = load_dataset(config.replace(resident_bytes=size).data)
         # The stream first: its calls may have to be shorter, and both take the same.
         feeds[name] = build_feed(config, dataset, workers, call_steps)
         call_steps = feeds[name].call_steps

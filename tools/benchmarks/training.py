@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import cases, processes, program, report
 from vae_lowlevel.config import Config, DataConfig
-from vae_lowlevel.data.sources import load
+from vae_lowlevel.data.load import load_dataset
 
 
 class Peer(NamedTuple):
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"expected cases of {', '.join(cases.CASES)}, peers of {', '.join(PEERS)}; found "
             f"{', '.join(sorted(unknown))}"
         )
-    dataset = load(DataConfig(dataset=arguments.dataset, data_dir=arguments.data_dir))
+    dataset = load_dataset(DataConfig(dataset=arguments.dataset, data_dir=arguments.data_dir))
     images = dataset.train.image
     peers = _present_peers(arguments)
     measured: dict[str, Any] = {"machine": report.describe_machine(), "groups": [], "program": None}

@@ -9,20 +9,19 @@ from typing import Any
 import tensorflow as tf
 
 from vae_lowlevel.config import Config, ModelConfig
-from vae_lowlevel.distributions import likelihoods, posteriors, priors, scales
+from vae_lowlevel.distributions import likelihoods, posteriors, priors
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.models.conditional_vae import ConditionalVAE
 from vae_lowlevel.models.sparse_autoencoder import SparseAutoencoder, SparseCode
-from vae_lowlevel.models.vae import VAE
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.networks.conv import conv_decoder, conv_encoder
-from vae_lowlevel.networks.coupling import coupling_network
-from vae_lowlevel.networks.made import Made
+from vae_lowlevel.networks.flows import Made, coupling_network
 from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
 from vae_lowlevel.networks.resnet import resnet_decoder, resnet_encoder
 from vae_lowlevel.randomness import fold, make_seed
 
-Model = VAE | ConditionalVAE | SparseAutoencoder
+Model = VariationalAutoencoder | ConditionalVAE | SparseAutoencoder
 
 
 def build_model(
@@ -99,7 +98,7 @@ def build_model(
             decoder=decoder_network,
             likelihood=likelihood,
         )
-    vae = VAE(
+    vae = VariationalAutoencoder(
         image_shape=image_shape,
         latent_dim=config.latent_dim,
         encoder=encoder,
@@ -180,9 +179,9 @@ def _build_likelihood(config: ModelConfig) -> tf.Module:
     if config.likelihood == "continuous_bernoulli":
         return likelihoods.ContinuousBernoulliLikelihood()
     kinds = {
-        "fixed": scales.FixedScale,
-        "learned": scales.LearnedScale,
-        "per_pixel": scales.PixelScale,
+        "fixed": likelihoods.FixedScale,
+        "learned": likelihoods.LearnedScale,
+        "per_pixel": likelihoods.PixelScale,
     }
     scale = kinds[config.scale_kind](config.initial_scale)
     if config.likelihood == "gaussian":

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from vae_lowlevel import schedules
 from vae_lowlevel.config import Config, ObjectiveConfig
 from vae_lowlevel.models.conditional_vae import ConditionalVAE
-from vae_lowlevel.models.vae import VAE
-from vae_lowlevel.objectives import kl_schedules
+from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.objectives.bits_per_dim import WithBitsPerDim
 from vae_lowlevel.objectives.corruption import Corruption, build_corruption
 from vae_lowlevel.objectives.denoising import Denoising
@@ -30,23 +30,23 @@ def build_objective(
             pixel_reduction=config.pixel_reduction,
         )
     if config.kl_schedule == "linear":
-        weight = kl_schedules.linear(config.kl_weight, config.kl_warmup_epochs * steps_per_epoch)
+        weight = schedules.linear(config.kl_weight, config.kl_warmup_epochs * steps_per_epoch)
     elif config.kl_schedule == "cyclical":
-        weight = kl_schedules.cyclical(
+        weight = schedules.cyclical(
             config.kl_weight, config.kl_cycle_epochs * steps_per_epoch, config.kl_ramp_fraction
         )
     else:
-        weight = kl_schedules.constant(config.kl_weight)
+        weight = schedules.constant(config.kl_weight)
     capacity = None
     if config.capacity is not None:
-        capacity = kl_schedules.linear(config.capacity, config.capacity_epochs * steps_per_epoch)
+        capacity = schedules.linear(config.capacity, config.capacity_epochs * steps_per_epoch)
     return _build_elbo(config, weight, capacity)
 
 
 def _build_elbo(
     config: ObjectiveConfig,
-    kl_weight: kl_schedules.Schedule,
-    capacity: kl_schedules.Schedule | None,
+    kl_weight: schedules.Schedule,
+    capacity: schedules.Schedule | None,
 ) -> Elbo:
     return Elbo(
         kl_weight=kl_weight,
@@ -61,8 +61,8 @@ def build_final_objective(config: ObjectiveConfig, model: str = "vae") -> Elbo |
     """Builds the objective with the full KL weight and capacity, for the test at the end."""
     if model == "sparse_autoencoder":
         return build_objective(config, steps_per_epoch=1, model=model)
-    capacity = None if config.capacity is None else kl_schedules.constant(config.capacity)
-    return _build_elbo(config, kl_schedules.constant(config.kl_weight), capacity)
+    capacity = None if config.capacity is None else schedules.constant(config.capacity)
+    return _build_elbo(config, schedules.constant(config.kl_weight), capacity)
 
 
 def build_training_objective(config: Config, objective: Elbo | Sparsity) -> Callable[..., Any]:
@@ -95,8 +95,8 @@ def fit_to_pixels(config: Config, objective: Callable[..., Any]) -> Callable[...
     return objective
 
 
-def describe_kl(objective: Elbo, model: VAE | ConditionalVAE) -> str:
+def describe_kl(objective: Elbo, model: VariationalAutoencoder | ConditionalVAE) -> str:
     """Returns one line on how the KL is computed, for the log."""
-    if objective.is_analytic(model.given(tf.constant([0]))):
+    if objective.is_analytic(model.conditioned_on(tf.constant([0]))):
         return "KL from its closed form"
     return "KL from one draw of z an image (Monte Carlo): no closed form is used"

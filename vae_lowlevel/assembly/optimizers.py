@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from vae_lowlevel import schedules
 from vae_lowlevel.assembly.models import Model, build_model
 from vae_lowlevel.config import Config, OptimizerConfig
-from vae_lowlevel.optimizers import schedules
 from vae_lowlevel.optimizers.adam import Adam
 from vae_lowlevel.optimizers.averaging import AveragedModel
 from vae_lowlevel.optimizers.loss_scale import LossScale

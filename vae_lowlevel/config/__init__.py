@@ -14,22 +14,22 @@ from typing import Any
 
 from vae_lowlevel import files
 from vae_lowlevel.config.data import DataConfig
-from vae_lowlevel.config.distribution import DistributionConfig
 from vae_lowlevel.config.model import ModelConfig
 from vae_lowlevel.config.objective import ObjectiveConfig
 from vae_lowlevel.config.optimizer import OptimizerConfig
 from vae_lowlevel.config.run import RunConfig
+from vae_lowlevel.config.strategy import StrategyConfig
 from vae_lowlevel.config.training import TrainingConfig
 from vae_lowlevel.errors import ConfigError
 
 __all__ = [
     "Config",
     "DataConfig",
-    "DistributionConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
     "RunConfig",
+    "StrategyConfig",
     "TrainingConfig",
 ]
 
@@ -47,7 +47,7 @@ class Config:
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
-    distribution: DistributionConfig = dataclasses.field(default_factory=DistributionConfig)
+    strategy: StrategyConfig = dataclasses.field(default_factory=StrategyConfig)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ def _check_distributions(config: Config) -> None:
 
 def _check_replicas(config: Config) -> None:
     """Refuses settings that do not go with several replicas, or with parts of a batch."""
-    training, kind = config.training, config.distribution.distribution_strategy
+    training, kind = config.training, config.strategy.distribution_strategy
     if training.accumulate_steps > 1 and config.has_batch_means:
         raise ConfigError(
             f"--accumulate_steps={training.accumulate_steps}: the loss of --free_bits, --capacity "
@@ -148,7 +148,7 @@ def _check_replicas(config: Config) -> None:
             f"--device=gpu is one GPU, but --distribution_strategy is {kind}; choose how many with "
             "--num_gpus"
         )
-    tpu, model_dir = config.distribution.tpu, config.run.model_dir
+    tpu, model_dir = config.strategy.tpu, config.run.model_dir
     if tpu not in (None, "local") and not files.is_remote(model_dir):
         raise ConfigError(
             f"--model_dir={model_dir}: --tpu={tpu} writes checkpoints from its own machines, so "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from vae_lowlevel.config.fields import option
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import option
 
 # Bounds of a scale that is learned: exp(-5) and exp(5), as in distributions/scales.py.
 _LEAST_SCALE, _GREATEST_SCALE = math.exp(-5.0), math.exp(5.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from vae_lowlevel.config.distributions import DistributionOptions, check_distributions
+from vae_lowlevel.config.fields import check, option
 from vae_lowlevel.config.variants import DEFAULT_VARIANT, VARIANTS
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import check, option
 
 DEFAULT_LATENT_DIM = 16
 

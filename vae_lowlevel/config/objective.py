@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from vae_lowlevel.config.fields import check, option
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import check, option
 
 CORRUPTIONS = ("none", "gaussian", "mask", "salt_and_pepper")
 STRENGTH_HELP = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vae_lowlevel.options import check, option
+from vae_lowlevel.config.fields import check, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from vae_lowlevel import files
+from vae_lowlevel.config.fields import check, option
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import check, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from vae_lowlevel.config.fields import check, option
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.options import check, option
 
 DEVICES = ("auto", "cpu", "gpu")
 

@@ -9,9 +9,7 @@ import tarfile
 
 import numpy as np
 
-from vae_lowlevel.data.cache import DATA_DIR_VARIABLE, cache_folder
-from vae_lowlevel.data.content import read_bytes, sha256_of
-from vae_lowlevel.data.download import fetch
+from vae_lowlevel.data.download import DATA_DIR_VARIABLE, cache_folder, fetch, read_bytes, sha256_of
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 

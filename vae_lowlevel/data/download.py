@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import http.client
 import os
 import pathlib
@@ -9,12 +11,87 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 from collections.abc import Sequence
 
 import tqdm
 
-from vae_lowlevel.data.content import decompress, sha256_of
 from vae_lowlevel.errors import DataError
+
+DATA_DIR_VARIABLE = "VAE_LOWLEVEL_DATA_DIR"
+
+
+def cache_folder() -> pathlib.Path:
+    """Returns `$XDG_CACHE_HOME/vae_lowlevel` or `~/.cache/vae_lowlevel`.
+
+    Raises:
+        DataError: there is no home folder.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):
+        raise DataError(
+            "expected a home folder to keep downloads in, found none; set XDG_CACHE_HOME or give "
+            "--data_dir=<folder with the files>"
+        )
+    return pathlib.Path(base) / "vae_lowlevel"
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Reads a file as it is.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a file to read, found: {error.strerror}; check path and permissions"
+        ) from error
+
+
+def read_content(path: str | os.PathLike) -> bytes:
+    """Reads a file and decompresses it if it is a gzip file.
+
+    Raises:
+        DataError: the file cannot be read, or is a damaged gzip file.
+    """
+    return decompress(read_bytes(path), path)
+
+
+def decompress(content: bytes, origin: str | os.PathLike) -> bytes:
+    """Returns what a gzip file holds; any other content as it is.
+
+    The first two bytes decide, never the name: servers and browsers unpack a `.gz` unasked.
+
+    Args:
+        content: the bytes of the whole file.
+        origin: the path or address it came from, for the error.
+
+    Raises:
+        DataError: the gzip file is cut short or damaged.
+    """
+    if not content.startswith(_GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{origin}: expected a whole gzip file, found {len(content)} bytes that do not "
+            f"decompress ({error}); fetch the file again"
+        ) from error
+
+
+def sha256_of(content: bytes) -> str:
+    """Returns the SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
 
 _TIMEOUT_SECONDS = 15.0
 _WAITS_SECONDS = (0.0, 1.0, 4.0)  # before each round over the mirrors

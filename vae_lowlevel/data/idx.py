@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from vae_lowlevel.data.content import read_content
+from vae_lowlevel.data.download import read_content
 from vae_lowlevel.errors import DataError
 
 _DTYPES = {

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 
-from vae_lowlevel.data.cache import DATA_DIR_VARIABLE, cache_folder
-from vae_lowlevel.data.content import read_content, sha256_of
-from vae_lowlevel.data.download import fetch
+from vae_lowlevel.data.download import (
+    DATA_DIR_VARIABLE,
+    cache_folder,
+    fetch,
+    read_content,
+    sha256_of,
+)
 from vae_lowlevel.data.idx_datasets import IDX_DATASETS, TEST_LABELS, IdxDataset
 from vae_lowlevel.errors import DataError
 

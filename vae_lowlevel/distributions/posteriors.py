@@ -2,8 +2,8 @@
 
 A posterior is a TFP distribution that transforms standard normal noise by its `bijector`, so that
 `z = posterior.bijector.forward(noise)` is a reparameterised draw from noise the caller chose;
-`draw` gives log q(z|x) with it. What a posterior is to the user, the head that made it tells:
-`point`, the z that stands for an image, and `named`, all that an encoder has to say of it.
+`sample_and_log_prob` returns log q(z|x) with it. The head that made a posterior describes it:
+`embedding` is the one z that represents an image, `parameters` are its parameters by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ LOG_VARIANCE_BOUND = 10.0
 OFF_DIAGONAL_BOUND = 100.0
 
 
-def draw(posterior: tfd.Distribution, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def sample_and_log_prob(
+    posterior: tfd.Distribution, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns z = f(noise), float32 [..., B, D], and log q(z|x), float32 [..., B].
 
     log q(z|x) = log N(noise; 0, I) - log |det df/dnoise|: forward only, so neither a triangular
@@ -65,11 +67,11 @@ class DiagonalPosterior(tf.Module):
         log_variance = soft_clip(raw, LOG_VARIANCE_BOUND)
         return tfd.MultivariateNormalDiag(loc, tf.math.exp(0.5 * log_variance))
 
-    def point(self, posterior: tfd.MultivariateNormalDiag) -> tf.Tensor:
+    def embedding(self, posterior: tfd.MultivariateNormalDiag) -> tf.Tensor:
         """Returns the mean, float32 [B, D]."""
         return posterior.mean()
 
-    def named(self, posterior: tfd.MultivariateNormalDiag) -> dict[str, tf.Tensor]:
+    def parameters(self, posterior: tfd.MultivariateNormalDiag) -> dict[str, tf.Tensor]:
         """Returns `z_mean` and `z_log_var`, float32 [B, D]."""
         return {
             "z_mean": posterior.mean(),
@@ -111,11 +113,11 @@ class FullPosterior(tf.Module):
         )
         return tfd.MultivariateNormalTriL(loc, scale)
 
-    def point(self, posterior: tfd.MultivariateNormalTriL) -> tf.Tensor:
+    def embedding(self, posterior: tfd.MultivariateNormalTriL) -> tf.Tensor:
         """Returns the mean, float32 [B, D]."""
         return posterior.mean()
 
-    def named(self, posterior: tfd.MultivariateNormalTriL) -> dict[str, tf.Tensor]:
+    def parameters(self, posterior: tfd.MultivariateNormalTriL) -> dict[str, tf.Tensor]:
         """Returns `z_mean`, float32 [B, D], and `z_scale_tril`, L, float32 [B, D, D]."""
         return {"z_mean": posterior.mean(), "z_scale_tril": posterior.scale.to_dense()}
 
@@ -156,7 +158,7 @@ class AutoregressiveFlowPosterior(tf.Module):
         is_gaussian: whether q(z|x) is a Gaussian, whose KL may have a closed form.
 
     References:
-        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
+        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
         algorithm 1.
     """
 
@@ -180,10 +182,41 @@ class AutoregressiveFlowPosterior(tf.Module):
         steps = [AutoregressiveStep(network, context) for network in self.networks]
         return FlowPosterior(self._base(base), Flow(steps))
 
-    def point(self, posterior: FlowPosterior) -> tf.Tensor:
+    def embedding(self, posterior: FlowPosterior) -> tf.Tensor:
         """Returns the flow at the base's mean, float32 [B, D]."""
         return posterior.flow.forward(posterior.base.mean())
 
-    def named(self, posterior: FlowPosterior) -> dict[str, tf.Tensor]:
+    def parameters(self, posterior: FlowPosterior) -> dict[str, tf.Tensor]:
         """Returns the base's `z_mean` and `z_log_var` and the point `z`, float32 [B, D]."""
-        return {**self._base.named(posterior.base), "z": self.point(posterior)}
+        return {**self._base.parameters(posterior.base), "z": self.embedding(posterior)}
+
+
+tfd = tfp.distributions
+
+
+def kl_per_dimension(
+    posterior: tfd.MultivariateNormalDiag | tfd.MultivariateNormalTriL,
+    prior: tfd.MultivariateNormalDiag,
+) -> tf.Tensor:
+    """Computes KL(q || p) of a Gaussian from a diagonal Gaussian, in the parts of its dimensions.
+
+    Of a diagonal posterior: KL(q(z_j|x) || p(z_j)). Of a full one, by the chain rule:
+    E_q KL(q(z_j|z_1 ... z_(j-1), x) || p(z_j)), where z_j given the dimensions before it has the
+    scale L_jj and a mean that varies by sum_(k<j) L_jk^2. Each part is at least 0.
+
+    Args:
+        posterior: over [B, D].
+        prior: over [D].
+
+    Returns:
+        float32 [B, D], nats; its sum over the last axis is KL(q || p).
+    """
+    kl = tfd.kl_divergence(
+        tfd.Normal(posterior.mean(), posterior.scale.diag_part()),
+        tfd.Normal(prior.mean(), prior.stddev()),
+    )
+    if isinstance(posterior, tfd.MultivariateNormalTriL):
+        scale = posterior.scale.to_dense()
+        before = tf.linalg.set_diag(scale, tf.zeros_like(kl)) / prior.stddev()[:, None]
+        kl += 0.5 * tf.reduce_sum(tf.math.square(before), -1)
+    return kl

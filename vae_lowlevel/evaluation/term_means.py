@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.types import Batch, Examples
+from vae_lowlevel.types import Batch, Examples, to_unit
 
 PaddedBatches = Iterable[tuple[Examples, np.ndarray]]
 
@@ -89,7 +89,7 @@ class TermMeans:
         number: tf.Tensor,
         step: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        batch = Batch(tf.cast(image, tf.float32) / 255.0, label)
+        batch = Batch(to_unit(image), label)
         noise = BatchNoise(fold(self._seed, number), 0, self._batch_size, self._batch_size)
         if self._corruption is not None:
             seed = fold(fold(make_seed(0), "evaluation"), number)
@@ -103,4 +103,4 @@ class TermMeans:
         if self._per_example is not None:
             terms.update(self._per_example(self._model, batch))
         sums = {name: tf.reduce_sum(term * mask) for name, term in terms.items()}
-        return sums, self._model.given(label).embed(batch.encoder_input)
+        return sums, self._model.conditioned_on(label).embed(batch.encoder_input)

@@ -1,4 +1,4 @@
-"""The 2-D convolution."""
+"""Convolution, transposed convolution, and up-sampling with the convolution after it."""
 
 from __future__ import annotations
 
@@ -49,3 +49,108 @@ class Conv2D(tf.Module):
         x = tf.nn.conv2d(tf.cast(x, self.dtype), kernel, self.stride, "SAME")
         x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
         return x if self.activation is None else self.activation(x)
+
+
+class Conv2DTranspose(tf.Module):
+    """Computes activation(conv_transpose(x, kernel) + bias) with SAME padding.
+
+    The gradient of `Conv2D` with respect to its input, so it enlarges by `stride`.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: height and width of the kernel.
+        stride: factor by which height and width grow.
+        seed: int32 [2], for the initial kernel.
+        activation: applied to the output; None for none.
+        dtype: format of the computation; the variables are float32.
+        name: a Python identifier.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int,
+        seed: tf.Tensor,
+        stride: int = 1,
+        activation: Activation | None = None,
+        dtype: tf.DType = tf.float32,
+        name: str = "conv_transpose",
+    ) -> None:
+        super().__init__(name=name)
+        self.stride = stride
+        self.activation = activation
+        self.dtype = dtype
+        with self.name_scope:
+            # TensorFlow's layout for the transposed kernel: [height, width, out, in].
+            kernel = glorot_uniform([kernel_size, kernel_size, out_channels, in_channels], seed)
+            self.kernel = tf.Variable(kernel, name="kernel")
+            self.bias = tf.Variable(tf.zeros([out_channels]), name="bias")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, in] to `dtype` [B, H * stride, W * stride, out]."""
+        x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(self.kernel, self.dtype), self.stride)
+        x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
+        return x if self.activation is None else self.activation(x)
+
+
+def conv2d_transpose(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    """Maps [B, H, W, in] to [B, H * stride, W * stride, out] with SAME padding; B may be unknown.
+
+    Args:
+        x: floats.
+        kernel: [height, width, out, in], of the dtype of x.
+        stride: factor by which height and width grow.
+    """
+    batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
+    shape = [batch, x.shape[1] * stride, x.shape[2] * stride, kernel.shape[2]]
+    return tf.nn.conv2d_transpose(x, kernel, shape, stride, "SAME")
+
+
+class UpsampleConv2D(tf.Module):
+    """Makes every pixel a square of 2 x 2 equal ones, then computes conv(x, kernel) + bias.
+
+    The convolution is 3 x 3 with SAME padding. Both together are one transposed convolution of
+    stride 2, whose 4 x 4 kernel is the sum of the turned one laid on each pixel of a square: 16
+    products for a pixel of the small image in place of 36, and no large image of equal pixels.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        seed: int32 [2], for the initial kernel.
+        dtype: format of the computation; the variables are float32.
+        name: a Python identifier.
+
+    References:
+        Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", 2016: why to up-sample
+        and then convolve, rather than to learn the kernel of a transposed convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        seed: tf.Tensor,
+        dtype: tf.DType = tf.float32,
+        name: str = "upsample_conv",
+    ) -> None:
+        super().__init__(name=name)
+        self.dtype = dtype
+        with self.name_scope:
+            kernel = glorot_uniform([3, 3, in_channels, out_channels], seed)
+            self.kernel = tf.Variable(kernel, name="kernel")
+            self.bias = tf.Variable(tf.zeros([out_channels]), name="bias")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, in] to `dtype` [B, 2 H, 2 W, out]."""
+        # TensorFlow's layout for the transposed kernel: [height, width, out, in].
+        kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
+        for axis in (0, 1):
+            # Turned: from the last to the first.
+            first, middle, last = tf.split(kernel, 3, axis)
+            kernel = tf.concat([last, last + middle, middle + first, first], axis)
+        x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(kernel, self.dtype), 2)
+        return tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))

@@ -1,11 +1,115 @@
-"""Normalisation by name, with the activation that follows it."""
+"""Group and layer normalization, with the activation that follows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activate, Activation
-from vae_lowlevel.layers.group_norm import GroupNorm
+
+EPSILON = 1e-5
+
+
+class GroupNorm(tf.Module):
+    """Computes activation(scale * (x - mean) / sqrt(variance + 1e-5) + offset) of an image.
+
+    Mean and variance are those of one example's H x W x (C / groups) values, in float32. No example
+    sees another one's, so the result is the same for every batch size and number of replicas, in
+    training and in evaluation.
+
+    Args:
+        channels: C of the input.
+        groups: into how many groups of neighbours the channels are divided; a divisor of C. One
+            group makes it layer normalisation.
+        activation: applied to the output; None for none.
+        dtype: format of the output; the variables are float32.
+        name: a Python identifier.
+
+    References:
+        Wu, He, "Group Normalization", 2018, eq. 1, 2 and 7.
+        Ba, Kiros, Hinton, "Layer Normalization", 2016, eq. 3.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        groups: int,
+        activation: Activation | None = None,
+        dtype: tf.DType = tf.float32,
+        name: str = "group_norm",
+    ) -> None:
+        super().__init__(name=name)
+        if groups < 1 or channels % groups:
+            raise ValueError(f"groups must divide the {channels} channels, got {groups}")
+        self.groups = groups
+        self.activation = activation
+        self.dtype = dtype
+        with self.name_scope:
+            self.scale = tf.Variable(tf.ones([channels]), name="scale")
+            self.offset = tf.Variable(tf.zeros([channels]), name="offset")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to `dtype` [B, H, W, C]."""
+        scale, offset = tf.identity(self.scale), tf.identity(self.offset)
+        x = normalize(tf.cast(x, tf.float32), scale, offset, self.groups)
+        return tf.cast(x if self.activation is None else self.activation(x), self.dtype)
+
+
+def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) -> tf.Tensor:
+    """Normalises float32 [B, H, W, C] by groups of channels, then scales and moves each channel.
+
+    On a CPU what it costs is its passes over the image. They keep the channels apart, as these lie
+    in memory: in each channel of an example the result is a line in x, and the gradient one in x
+    and dy. More than twice as fast as the moments of the image reshaped to groups with their
+    automatic gradient.
+
+    Args:
+        x: float32 [B, H, W, C].
+        scale: float32 [C].
+        offset: float32 [C].
+        groups: a divisor of C.
+    """
+    _, height, width, channels = x.shape
+    pixels = height * width
+    group_size = channels // groups
+
+    def image_means(values: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to [B, 1, 1, C]."""
+        return tf.reduce_mean(values, [1, 2], keepdims=True)
+
+    def group_means(values: tf.Tensor) -> tf.Tensor:
+        """Gives each channel of [B, 1, 1, C] the mean of its group."""
+        means = tf.reshape(values, [-1, groups, group_size, 1])
+        means = tf.tile(tf.reduce_mean(means, 2, keepdims=True), [1, 1, group_size, 1])
+        return tf.reshape(means, [-1, 1, 1, channels])
+
+    @tf.custom_gradient
+    def compute(
+        x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        mean = group_means(image_means(x))
+        variance = group_means(image_means(tf.math.squared_difference(x, mean)))
+        precision = tf.math.rsqrt(variance + EPSILON)
+        slope = precision * scale
+
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            mean_dy = image_means(dy)
+            mean_dy_normal = (image_means(dy * x) - mean * mean_dy) * precision
+            # dx = precision * (g - mean(g) - normal * mean(g * normal)), where g = scale * dy and
+            # normal = (x - mean) * precision.
+            x_slope = -group_means(mean_dy_normal * scale) * tf.math.square(precision)
+            level = -group_means(mean_dy * scale) * precision - mean * x_slope
+            dx = dy * slope + (x * x_slope + level)
+            dscale = pixels * tf.reduce_sum(mean_dy_normal, [0, 1, 2])
+            doffset = pixels * tf.reduce_sum(mean_dy, [0, 1, 2])
+            return dx, dscale, doffset
+
+        return x * slope + (offset - mean * slope), gradient
+
+    return compute(x, scale, offset)
+
 
 MOST_GROUPS = 8
 FEWEST_CHANNELS = 4  # in a group, so that a map of one pixel still has a variance

@@ -48,3 +48,18 @@ class Pad(tf.Module):
         """Maps [B, H, W, C] to [B, height, width, C]."""
         down, right = self.height - x.shape[1], self.width - x.shape[2]
         return tf.pad(x, [[0, 0], [0, down], [0, right], [0, 0]])
+
+
+class GlobalAveragePool(tf.Module):
+    """Averages each channel over height and width, in float32.
+
+    References:
+        Lin, Chen, Yan, "Network In Network", 2014, sec. 3.2.
+    """
+
+    def __init__(self, *, name: str = "global_average_pool") -> None:
+        super().__init__(name=name)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps [B, H, W, C] to float32 [B, C]."""
+        return tf.reduce_mean(tf.cast(x, tf.float32), [1, 2])

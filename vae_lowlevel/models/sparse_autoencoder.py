@@ -112,7 +112,7 @@ class SparseAutoencoder(tf.Module):
         """Returns the mean image of the code, float32 [B, H, W, C]."""
         return self.decode(self.encode(image)).mean()
 
-    def given(self, label: tf.Tensor) -> SparseAutoencoder:
+    def conditioned_on(self, label: tf.Tensor) -> SparseAutoencoder:
         """Returns the model for these labels: itself, as it takes none."""
         del label
         return self

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_lowlevel.distributions.divergence import kl_per_dimension
-from vae_lowlevel.distributions.posteriors import draw
-from vae_lowlevel.distributions.temperature import tempered
+from vae_lowlevel.distributions.posteriors import kl_per_dimension, sample_and_log_prob
+from vae_lowlevel.distributions.priors import tempered
 
 tfd = tfp.distributions
 
 
-class VAE(tf.Module):
+class VariationalAutoencoder(tf.Module):
     """A latent variable model p(z) p(x|z) with an amortised posterior q(z|x).
 
     Args:
@@ -71,16 +70,18 @@ class VAE(tf.Module):
         """Returns KL(q(z_j|x) || p(z_j)) in nats, float32 [B, D], from the closed form."""
         return kl_per_dimension(posterior, self.prior())
 
-    def draw(self, posterior: tfd.Distribution, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def sample_and_log_prob(
+        self, posterior: tfd.Distribution, noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns z, float32 [B, D], and log q(z|x), float32 [B], for noise [B, D] of N(0, 1)."""
-        return draw(posterior, noise)
+        return sample_and_log_prob(posterior, noise)
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the z that stands for an image, float32 [B, D].
 
         The posterior mean; of a flow, what it makes of its base's mean.
         """
-        return self.posterior.point(self.encode(image))
+        return self.posterior.embedding(self.encode(image))
 
     def describe(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what there is to know of q(z|x), by name, float32 [B, ...].
@@ -88,7 +89,7 @@ class VAE(tf.Module):
         `z_mean` and `z_log_var` [B, D]; of a full covariance `z_mean` and `z_scale_tril`
         [B, D, D]; of a flow its base's `z_mean` and `z_log_var`, and `z`, the point.
         """
-        return self.posterior.named(self.encode(image))
+        return self.posterior.parameters(self.encode(image))
 
     def reconstruct(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the mean image of the z that stands for an image, float32 [B, H, W, C]."""
@@ -103,7 +104,7 @@ class VAE(tf.Module):
         """
         return self.decode(self.prior().sample(n, seed=seed)).mean()
 
-    def given(self, label: tf.Tensor) -> VAE:
+    def conditioned_on(self, label: tf.Tensor) -> VariationalAutoencoder:
         """Returns the model for these labels: itself, as it takes none."""
         del label
         return self
@@ -122,7 +123,7 @@ class VAE(tf.Module):
         posterior = self.encode(image)
         z = posterior.sample(seed=seed)
         return {
-            **self.posterior.named(posterior),
+            **self.posterior.parameters(posterior),
             "reconstruction": self.decode(z).mean(),
             "z": z,
         }

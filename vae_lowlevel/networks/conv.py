@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
-from vae_lowlevel.layers.conv import Conv2D
-from vae_lowlevel.layers.conv_transpose import Conv2DTranspose
+from vae_lowlevel.layers.conv import Conv2D, Conv2DTranspose
 from vae_lowlevel.layers.linear import Linear
 from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.layers.shape import Crop, Reshape

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
-from vae_lowlevel.layers.gated_linear import GatedLinear
-from vae_lowlevel.layers.linear import Linear
+from vae_lowlevel.layers.linear import GatedLinear, Linear
 from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.layers.shape import Reshape
 from vae_lowlevel.randomness import fold

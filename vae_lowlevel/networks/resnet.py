@@ -9,14 +9,12 @@ import tensorflow as tf
 
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import Activation
-from vae_lowlevel.layers.conv import Conv2D
+from vae_lowlevel.layers.conv import Conv2D, UpsampleConv2D
 from vae_lowlevel.layers.linear import Linear
 from vae_lowlevel.layers.normalization import normalization
-from vae_lowlevel.layers.pooling import GlobalAveragePool
 from vae_lowlevel.layers.residual_block import ResidualBlock
 from vae_lowlevel.layers.sequential import Sequential
-from vae_lowlevel.layers.shape import Crop, Pad, Reshape
-from vae_lowlevel.layers.upsample_conv import UpsampleConv2D
+from vae_lowlevel.layers.shape import Crop, GlobalAveragePool, Pad, Reshape
 from vae_lowlevel.randomness import fold
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from vae_lowlevel.objectives.kl_schedules import Schedule
 from vae_lowlevel.randomness import BatchNoise
+from vae_lowlevel.schedules import Schedule
 from vae_lowlevel.types import Batch
 
 GlobalMean = Callable[[tf.Tensor], tf.Tensor]
@@ -60,7 +60,7 @@ class Elbo:
 
     References:
         Higgins et al., "beta-VAE", 2017, eq. 4 (kl_weight).
-        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
+        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
         appendix C.8 (free bits).
         Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8 (capacity).
     """
@@ -102,9 +102,11 @@ class Elbo:
             step: int scalar, for the schedule.
             global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
         """
-        model = model.given(batch.label)
+        model = model.conditioned_on(batch.label)
         posterior = model.encode(batch.encoder_input)
-        z, log_q = model.draw(posterior, noise.normal("posterior", (model.latent_dim,)))
+        z, log_q = model.sample_and_log_prob(
+            posterior, noise.normal("posterior", (model.latent_dim,))
+        )
         likelihood = model.decode(z)
 
         if self.is_analytic(model):

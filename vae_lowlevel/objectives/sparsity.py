@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from vae_lowlevel.psnr import psnr
 from vae_lowlevel.randomness import BatchNoise
-from vae_lowlevel.types import Batch
+from vae_lowlevel.types import Batch, psnr
 
 GlobalMean = Callable[[tf.Tensor], tf.Tensor]
 

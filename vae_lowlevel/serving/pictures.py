@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from vae_lowlevel.types import to_unit
+
 PNG_BEGINNING = b"\x89PNG\r\n\x1a\n"
 JPEG_BEGINNING = b"\xff\xd8\xff"
 
@@ -53,7 +55,7 @@ def decode_pictures(
     pictures = tf.map_fn(
         decode, (rows, contents), fn_output_signature=tf.TensorSpec(image_shape, tf.uint8)
     )
-    return tf.cast(pictures, tf.float32) / 255.0
+    return to_unit(pictures)
 
 
 def _begins_with(content: tf.Tensor, beginning: bytes) -> tf.Tensor:

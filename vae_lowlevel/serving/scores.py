@@ -26,13 +26,13 @@ def score_terms(model: tf.Module, image: tf.Tensor, noise: tf.Tensor) -> dict[st
         return {"distortion": distortion, "anomaly_score": distortion}
     posterior = model.encode(image)
     if model.has_closed_form_kl:
-        distortion = -model.decode(model.posterior.point(posterior)).log_prob(image)
+        distortion = -model.decode(model.posterior.embedding(posterior)).log_prob(image)
         rate = tf.reduce_sum(model.kl_per_dimension(posterior), -1)
     else:
         prior = model.prior()
 
         def draw(noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            z, log_q = model.draw(
+            z, log_q = model.sample_and_log_prob(
                 posterior, tf.broadcast_to(noise, [tf.shape(image)[0], *noise.shape])
             )
             return -model.decode(z).log_prob(image), log_q - prior.log_prob(z)

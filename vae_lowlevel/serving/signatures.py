@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from vae_lowlevel.serving.checked_inputs import CheckedInputs, Outputs
+from vae_lowlevel.serving.input_checks import CheckedInputs, Outputs
 from vae_lowlevel.serving.pictures import CHANNELS
 from vae_lowlevel.serving.scores import score_terms
 
@@ -168,7 +168,7 @@ class ServingModel(tf.Module):
         """Computes on a batch with the model, or on batch and labels with the model given them."""
 
         def with_model(batch: tf.Tensor, *label: tf.Tensor) -> Outputs:
-            return compute(self.model.given(*label) if label else self.model, batch)
+            return compute(self.model.conditioned_on(*label) if label else self.model, batch)
 
         return self._with_a_row(with_model, *batches)
 

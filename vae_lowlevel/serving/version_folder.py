@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.serving import replay
-from vae_lowlevel.serving.example_inputs import Inputs, make_example_inputs
-from vae_lowlevel.serving.request_examples import write_request_examples
+from vae_lowlevel.serving.examples import Inputs, make_example_inputs, write_request_examples
 from vae_lowlevel.serving.server_files import BATCH_SIZES
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.warmup import read_warmup, write_warmup

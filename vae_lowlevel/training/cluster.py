@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from vae_lowlevel.config import DistributionConfig
+from vae_lowlevel.config import StrategyConfig
 from vae_lowlevel.errors import ConfigError
 
 _TF_CONFIG_EXAMPLE = (
@@ -31,7 +31,7 @@ class Cluster:
     index: int
 
 
-def find_cluster(config: DistributionConfig, environment: Mapping[str, str]) -> Cluster:
+def find_cluster(config: StrategyConfig, environment: Mapping[str, str]) -> Cluster:
     """Finds the workers from what `cluster_resolver` names.
 
     Args:
@@ -107,7 +107,7 @@ def _read_slurm(port: int, environment: Mapping[str, str]) -> Cluster:
     return Cluster(tuple(addresses), resolver.task_id)
 
 
-def _read_kubernetes(config: DistributionConfig, environment: Mapping[str, str]) -> Cluster:
+def _read_kubernetes(config: StrategyConfig, environment: Mapping[str, str]) -> Cluster:
     """Builds the addresses that a headless service gives the pods of an Indexed Job."""
     index, host = environment.get("JOB_COMPLETION_INDEX"), environment.get("HOSTNAME", "")
     job = host.removesuffix(f"-{index}")

@@ -13,12 +13,10 @@ from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.feed import Feed
 from vae_lowlevel.training.interrupts import StopRequest
-from vae_lowlevel.training.profile import Profile
+from vae_lowlevel.training.observers import Profile, Reporter, Summaries
 from vae_lowlevel.training.progress import Progress
-from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import TrainBlock
-from vae_lowlevel.training.summaries import Summaries
 from vae_lowlevel.training.workers import Workers
 
 # Steps in a row without a finite gradient after which going on is hopeless.

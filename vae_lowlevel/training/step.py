@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.training.compilation import Compilation
+from vae_lowlevel.training.devices import Compilation
 from vae_lowlevel.training.state import TrainState
-from vae_lowlevel.types import Batch
+from vae_lowlevel.types import Batch, to_unit
 
 TrainBlock = Callable[..., tf.Tensor]
 
@@ -22,11 +22,6 @@ def step_columns(objective: Any, state: TrainState) -> tuple[str, ...]:
     """Returns the names of what a step reports, in order."""
     scale = () if state.loss_scale is None else ("loss_scale",)
     return (*objective.terms, *objective.schedules, *scale, *STEP_SCALARS)
-
-
-def scale_image(image: tf.Tensor) -> tf.Tensor:
-    """Maps uint8 pixels to float32 in [0, 1]."""
-    return tf.cast(image, tf.float32) / 255.0
 
 
 def make_train_block(
@@ -94,7 +89,7 @@ def make_train_block(
         noise = BatchNoise(fold(root, step), first_row, part_rows, batch_size)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trained)
-            computed = objective(model, Batch(scale_image(image), label), noise, step, global_mean)
+            computed = objective(model, Batch(to_unit(image), label), noise, step, global_mean)
             # Sum over the rows / global batch: the sum over parts and replicas is the global mean.
             # All terms in one sum: apart, XLA would sum up the pixels of each once more.
             means = tf.reduce_sum(tf.stack(computed), 1) / batch_size

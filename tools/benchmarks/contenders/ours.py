@@ -11,12 +11,16 @@ from turns import Contender, take_turns, timed
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.pipeline import BatchOrder
-from vae_lowlevel.initial_state import build_state
+from vae_lowlevel.data.batching import BatchOrder
+from vae_lowlevel.experiment.start import build_state
 from vae_lowlevel.optimizers.clipping import clip_gradients
-from vae_lowlevel.training.compilation import choose_call_steps, choose_compilation
+from vae_lowlevel.training.devices import (
+    choose_call_steps,
+    choose_compilation,
+    configure_runtime,
+    device_type,
+)
 from vae_lowlevel.training.feed import ResidentFeed
-from vae_lowlevel.training.runtime import configure_runtime, device_type
 from vae_lowlevel.training.step import make_train_block, step_columns
 from vae_lowlevel.types import Dataset, Examples
 

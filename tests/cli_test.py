@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import dataclasses
+import glob
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vae_lowlevel import cli
+from vae_lowlevel.config import Config
+from vae_lowlevel.config.fields import option
+from vae_lowlevel.errors import ConfigError, DataError, Interrupted, RunError
+
+ROOT = pathlib.Path(cli.__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings."""
+
+    count: int = option(1, "A count.", at_least=1)
+    # On, so that these tests leave the descriptors of their own process alone.
+    tensorflow_log: bool = option(True, "Show the log.")
+
+
+def main(*argv, run=lambda options: None):
+    return cli.main("Usage: me", Settings, run, list(argv))
+
+
+def test_run_gets_the_parsed_options_and_success_is_0():
+    seen = []
+    assert main("--count=3", run=seen.append) == 0
+    assert seen == [Settings(count=3)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "shown"),
+    [
+        (ConfigError("batch too large"), 2, "error: batch too large\nSee --help.\n"),
+        (DataError("file is damaged"), 1, "error: file is damaged\n"),
+        (RunError("no checkpoint"), 1, "error: no checkpoint\n"),
+        (Interrupted("stopped at step 7"), 75, "stopped at step 7\n"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_has_its_exit_code_and_one_message(capsys, error, code, shown):
+    def run(options):
+        raise error
+
+    assert main(run=run) == code
+    assert capsys.readouterr() == ("", shown)
+
+
+def test_other_errors_keep_their_traceback():
+    def run(options):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        main(run=run)
+
+
+@pytest.mark.parametrize("argv", [["--count=x"], ["--no_such=1"], ["word"], ["--flagfile=/no/x"]])
+def test_bad_flags_are_usage_errors_and_nothing_runs(capsys, argv):
+    assert main(*argv, run=lambda options: pytest.fail("ran")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.endswith("\nSee --help.\n")
+
+
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help", "--helpfull", "--helpshort"])
+def test_help_goes_to_stdout_and_nothing_runs(capsys, flag):
+    assert main("--no_such=1", flag, run=lambda options: pytest.fail("ran")) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Usage: me\n")
+    assert "--count" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [(["--help"], 0), (["--latent_dim=x"], 2), (["latent_dim=2"], 2), (["--epochs=0"], 2)],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_training_answers_help_and_bad_flags_at_once_and_without_tensorflow(argv, code):
+    # -X importtime lists every module that was imported, on stderr.
+    command = [sys.executable, "-X", "importtime", "-m", "vae_lowlevel.train", *argv]
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        seconds.append(time.perf_counter() - begin)
+        if seconds[-1] < 1.5:
+            break
+    assert done.returncode == code, done.stderr[-2000:]
+    imported = {
+        line.split("|")[-1].strip() for line in done.stderr.splitlines() if "import time:" in line
+    }
+    assert "vae_lowlevel.config" in imported
+    assert not {name for name in imported if name.split(".")[0].startswith(("tensorflow", "keras"))}
+    # The best of three: a busy machine is no failure.
+    assert min(seconds) < 1.5
+    if code == 0:
+        assert "--latent_dim" in done.stdout
+    else:
+        assert argv[0].lstrip("-").split("=")[0] in done.stderr.split("error: ")[1]
+
+
+NOISE = [
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "I0000 00:00:1795171292.733843    4213 port.cc:153] oneDNN custom operations are on.",
+    "I0807 11:22:33.444444   4213 service.cc:161]   StreamExecutor [0]: Host, Default Version",
+    "2026-08-07 11:22:33.444444: I tensorflow/core/platform/cpu_feature_guard.cc:210] optimized",
+    "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow",
+    "E0000 00:00:1795171294.9 4213 cuda_dnn.cc:8579] Unable to register cuDNN factory: twice",
+]
+NEWS = [
+    "E0807 11:22:33.444444   4213 collective.cc:1] the peer has gone",
+    "W0807 11:22:33.444444   4213 allocator.cc:501] Allocation exceeds 10% of free system memory.",
+    "F0807 11:22:33.444444   4213 tensor.cc:1] Check failed: dtype() == expected",
+    "2026-08-07 11:22:33.444444: W tensorflow/core/framework/op_kernel.cc:1842] OOM",
+    "I am ordinary text: grüße",
+    "Image I0807 is broken",
+    "",
+    "  indented",
+]
+# News only where there is a device that should have started.
+CUDA_FAILURE = (
+    "E0000 00:00:1795171294.931943    4213 cuda_platform.cc:52] failed call to cuInit: INTERNAL: "
+    "CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)"
+)
+(NEWS if glob.glob("/dev/nvidia*") else NOISE).append(CUDA_FAILURE)
+WRITER = """
+import faulthandler, os, sys
+from vae_lowlevel import startup
+cli.quiet_tensorflow()
+os.write(2, sys.argv[1].encode())
+print("from sys.stderr", file=sys.stderr)
+os.write(2, b"no newline at the end")
+if sys.argv[2] == "abort":
+    os.write(2, b"\\n")
+    faulthandler.enable(file=2)
+    os.abort()
+if sys.argv[2] == "raise":
+    raise RuntimeError("a traceback")
+"""
+
+
+def write_to_descriptor_2(lines, end):
+    text = "".join(line + "\n" for line in lines)
+    return subprocess.run(
+        [sys.executable, "-c", WRITER, text, end], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+
+
+def test_filter_drops_start_up_lines_and_passes_everything_else_in_order():
+    mixed = [line for pair in zip(NEWS, [*NOISE, *NOISE], strict=False) for line in pair]
+    done = write_to_descriptor_2([*mixed, *NOISE], "return")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    # sys.stderr is not filtered and so may overtake what is.
+    lines = done.stderr.replace("from sys.stderr\n", "").split("\n")
+    assert lines == [*NEWS, "no newline at the end"]
+    assert "from sys.stderr\n" in done.stderr
+
+
+def test_last_words_of_an_abort_get_through_the_filter():
+    done = write_to_descriptor_2([NOISE[1], NEWS[2]], "abort")
+    assert done.returncode < 0
+    lines = done.stderr.splitlines()
+    assert NOISE[1] not in lines
+    assert NEWS[2] in lines
+    # Written by the signal handler, in C, straight to the descriptor.
+    assert "Fatal Python error: Aborted" in done.stderr
+
+
+def test_tracebacks_get_past_the_filter():
+    done = write_to_descriptor_2([], "raise")
+    assert done.returncode == 1
+    assert "Traceback (most recent call last):" in done.stderr
+    assert "RuntimeError: a traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "wanted"),
+    [
+        (["--tensorflow_log"], {}, False),
+        ([], {}, True),
+        ([], {"TF_CPP_MIN_LOG_LEVEL": "0"}, False),
+    ],
+)
+def test_filter_is_left_out_when_the_log_is_wanted(monkeypatch, argv, environment, wanted):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    filtered = []
+    monkeypatch.setattr(cli, "quiet_tensorflow", lambda: filtered.append(True))
+    assert cli.main("Usage: me", Config, lambda config: None, argv) == 0
+    assert bool(filtered) == wanted

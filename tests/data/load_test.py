@@ -1,0 +1,172 @@
+import gzip
+import os
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from vae_lowlevel.config import DataConfig
+from vae_lowlevel.data import download, idx_datasets, shapes
+from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.errors import ConfigError, DataError
+
+DATA_DIR = os.environ.get("VAE_LOWLEVEL_DATA_DIR")
+
+
+def small_shapes(**changes):
+    settings = {"shapes_examples": 120, "image_size": 9, "validation_size": 30, **changes}
+    return DataConfig(dataset="shapes", **settings)
+
+
+def test_shapes_are_split_three_ways():
+    dataset = load_dataset(small_shapes())
+    assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [90, 30, 20]
+    assert dataset.image_shape == (9, 9, 1)
+    assert dataset.class_names == ("ellipse", "square", "heart")
+    assert dataset.factor_names == ("shape", "scale", "orientation", "x", "y")
+    # Training and validation are together what was drawn, each image once.
+    drawn = shapes.draw_shapes(120, 9, 0)
+    together = np.concatenate([dataset.train.factors, dataset.validation.factors])
+    order = np.lexsort(together.T)
+    np.testing.assert_array_equal(together[order], drawn.factors[np.lexsort(drawn.factors.T)])
+    rows = {tuple(row) for row in together}
+    assert rows.isdisjoint(tuple(row) for row in dataset.test.factors)
+
+
+def test_images_stay_with_their_labels_and_factors():
+    validation = load_dataset(small_shapes()).validation
+    drawn = shapes.draw_shapes(120, 9, 0)
+    for row, factors in enumerate(validation.factors):
+        (source,) = np.nonzero((drawn.factors == factors).all(1))[0]
+        np.testing.assert_array_equal(validation.image[row], drawn.image[source])
+        assert validation.label[row] == drawn.label[source]
+
+
+def test_the_split_is_the_same_for_every_run_and_nested():
+    large, again, small, none = (
+        load_dataset(small_shapes(validation_size=size)) for size in (30, 30, 10, 0)
+    )
+    np.testing.assert_array_equal(large.validation.image, again.validation.image)
+    np.testing.assert_array_equal(large.train.image, again.train.image)
+    rows = {tuple(row) for row in large.validation.factors}
+    assert {tuple(row) for row in small.validation.factors} < rows
+    assert (len(none.train), len(none.validation)) == (120, 0)
+    assert none.validation.image.shape == (0, 9, 9, 1)
+    # Drawn at random, not the first or last ones.
+    position = [np.argmax((none.train.factors == row).all(1)) for row in large.validation.factors]
+    assert np.mean(position) == pytest.approx(60, abs=20)
+    assert np.ptp(position) > 80
+
+
+@pytest.mark.parametrize(("examples", "test_examples"), [(6, 1), (11, 1), (12, 2)])
+def test_a_sixth_as_many_shapes_are_the_test_set(examples, test_examples):
+    config = small_shapes(shapes_examples=examples, validation_size=1)
+    assert len(load_dataset(config).test) == test_examples
+
+
+@pytest.mark.parametrize("size", [120, 121])
+def test_a_validation_set_that_leaves_nothing_is_refused(size):
+    with pytest.raises(ConfigError, match=f"--validation_size={size} .* less than the 120 "):
+        load_dataset(small_shapes(validation_size=size))
+    assert len(load_dataset(small_shapes(validation_size=119)).train) == 1
+
+
+@pytest.fixture
+def small_mnist(tmp_path, monkeypatch, idx_bytes):
+    """A data set of 5 training and 2 test images under the name of mnist; returns its folder."""
+    contents = {
+        idx_datasets.TRAIN_IMAGES: idx_bytes(8, (5, 2, 3), bytes(range(30))),
+        idx_datasets.TRAIN_LABELS: idx_bytes(8, (5,), bytes([4, 3, 2, 1, 0])),
+        idx_datasets.TEST_IMAGES: idx_bytes(8, (2, 2, 3), bytes(range(100, 112))),
+        idx_datasets.TEST_LABELS: idx_bytes(8, (2,), bytes([7, 9])),
+    }
+    sums = {name: download.sha256_of(text) for name, text in contents.items()}
+    published = idx_datasets.IdxDataset("mnist", sums, (), tuple("0123456789"))
+    monkeypatch.setitem(idx_datasets.IDX_DATASETS, "mnist", published)
+    for name, text in contents.items():
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text))
+    return tmp_path
+
+
+def test_idx_files_become_examples(small_mnist):
+    config = DataConfig(dataset="mnist", data_dir=str(small_mnist), validation_size=0)
+    dataset = load_dataset(config)
+    assert dataset.image_shape == (2, 3, 1)
+    assert dataset.train.image.dtype == np.uint8
+    assert dataset.train.label.dtype == np.int32
+    np.testing.assert_array_equal(dataset.train.image.ravel(), np.arange(30))
+    assert dataset.train.label.tolist() == [4, 3, 2, 1, 0]
+    np.testing.assert_array_equal(dataset.test.image.ravel(), np.arange(100, 112))
+    assert dataset.test.label.tolist() == [7, 9]
+    assert dataset.train.factors is None
+    assert dataset.class_names == tuple("0123456789")
+    assert dataset.factor_names == ()
+
+
+@pytest.mark.parametrize("name", [idx_datasets.TRAIN_IMAGES, idx_datasets.TEST_LABELS])
+def test_a_wrong_sum_names_file_and_sums(small_mnist, name):
+    path = small_mnist / f"{name}.gz"
+    wanted = download.sha256_of(download.read_content(path))
+    path.write_bytes(gzip.compress(b"something else"))
+    found = download.sha256_of(b"something else")
+    config = DataConfig(dataset="mnist", data_dir=str(small_mnist), validation_size=0)
+    message = re.escape(str(path)) + f": expected {name} of mnist .*{wanted}.*found {found}"
+    with pytest.raises(DataError, match=message):
+        load_dataset(config)
+
+
+@pytest.mark.skipif(not DATA_DIR, reason="VAE_LOWLEVEL_DATA_DIR is not set")
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_real_data(name):
+    """Class counts and pixel means published with the data sets."""
+    if not pathlib.Path(DATA_DIR, name).is_dir():
+        pytest.skip(f"VAE_LOWLEVEL_DATA_DIR has no folder {name}")
+    dataset = load_dataset(DataConfig(dataset=name, validation_size=5000))
+    assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [55000, 5000, 10000]
+    assert dataset.image_shape == (28, 28, 1)
+    assert len(dataset.class_names) == 10
+    image = np.concatenate([dataset.train.image, dataset.validation.image])
+    label = np.concatenate([dataset.train.label, dataset.validation.label])
+    means = {"fashion_mnist": 0.2860, "mnist": 0.1307}  # of the training pixels
+    assert image.mean() / 255 == pytest.approx(means[name], abs=5e-5)
+    if name == "fashion_mnist":
+        assert np.bincount(label).tolist() == [6000] * 10
+        assert np.bincount(dataset.test.label).tolist() == [1000] * 10
+    else:
+        counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+        assert np.bincount(label).tolist() == counts
+        assert dataset.test.label[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    counts = np.bincount(dataset.validation.label, minlength=10)
+    assert counts.min() > 400
+
+
+@pytest.mark.skipif(not DATA_DIR, reason="VAE_LOWLEVEL_DATA_DIR is not set")
+def test_real_data_of_another_name_is_no_match():
+    folder = pathlib.Path(DATA_DIR, "mnist")
+    if not folder.is_dir():
+        pytest.skip("VAE_LOWLEVEL_DATA_DIR has no folder mnist")
+    with pytest.raises(DataError, match=f"{re.escape(str(folder))}: holds mnist"):
+        load_dataset(DataConfig(dataset="fashion_mnist", data_dir=str(folder)))
+
+
+def test_data_without_a_test_split_have_a_tenth_held_out(tmp_path):
+    image = np.arange(40, dtype=np.uint8).reshape(40, 1, 1).repeat(8, 1).repeat(8, 2)
+    np.savez(tmp_path / "a.npz", image=image)
+    first, again = (
+        load_dataset(DataConfig(dataset=f"npz:{tmp_path}/a.npz", validation_size=size))
+        for size in (6, 3)
+    )
+    assert [len(first.train), len(first.validation), len(first.test)] == [30, 6, 4]
+    np.testing.assert_array_equal(first.test.image, again.test.image)
+    splits = [split.image[:, 0, 0, 0] for split in (first.train, first.validation, first.test)]
+    assert sorted(np.concatenate(splits)) == list(range(40))
+
+
+def test_all_splits_are_padded():
+    dataset = load_dataset(small_shapes(pad_to=12))
+    assert dataset.image_shape == (12, 12, 1)
+    for split in (dataset.train, dataset.validation, dataset.test):
+        assert split.image.shape[1:] == (12, 12, 1)
+    plain = load_dataset(small_shapes())
+    np.testing.assert_array_equal(dataset.test.image[:, 1:10, 1:10], plain.test.image)

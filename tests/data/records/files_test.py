@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel.config import DataConfig
+from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.data.records.files import load_records, write_class_names, write_records
+from vae_lowlevel.errors import DataError
+from vae_lowlevel.types import Examples
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def examples(count=7, shape=(4, 5, 2)):
+    image = np.random.default_rng(count).integers(0, 256, [count, *shape], np.uint8)
+    return Examples(image, np.arange(count, dtype=np.int32) - 1)
+
+
+def rows(split):
+    return sorted(
+        (row.tobytes(), int(label)) for row, label in zip(split.image, split.label, strict=True)
+    )
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_what_is_written_is_read(tmp_path, shards):
+    given, given_test = examples(), examples(4)
+    files = write_records(given, str(tmp_path), "train", shards)
+    write_records(given_test, str(tmp_path), "test", 1)
+    write_class_names(("a b", "c"), str(tmp_path))
+    assert len(files) == shards
+    train, test, names = load_records(f"{tmp_path}/*.tfrecord")
+    assert train.image.shape == given.image.shape
+    assert (rows(train), rows(test)) == (rows(given), rows(given_test))
+    assert names == ("a b", "c")
+
+
+def test_without_test_shards_and_names_there_are_none(tmp_path):
+    write_records(examples(), str(tmp_path), "train", 2)
+    _, test, names = load_records(f"{tmp_path}/train-*")
+    assert (test, names) == (None, ())
+
+
+def test_a_record_is_an_example_of_three_features(tmp_path):
+    (file,) = write_records(examples(1), str(tmp_path), "train", 1)
+    (record,) = tf.data.TFRecordDataset(file).as_numpy_iterator()
+    feature = tf.train.Example.FromString(record).features.feature
+    assert set(feature) == {"image", "shape", "label"}
+    assert feature["image"].bytes_list.value[0] == examples(1).image[0].tobytes()
+    assert feature["shape"].int64_list.value[:] == [4, 5, 2]
+    assert feature["label"].int64_list.value[:] == [-1]
+
+
+def write_raw(path, *features):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for feature in features:
+            fields = {
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                if isinstance(value, bytes)
+                else tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+                for name, value in feature.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=fields))
+            writer.write(example.SerializeToString())
+
+
+def test_a_record_without_label_has_no_class(tmp_path):
+    write_raw(tmp_path / "a.tfrecord", {"image": bytes(6), "shape": [2, 3, 1]})
+    train, _, _ = load_records(f"{tmp_path}/*")
+    assert (train.image.shape, train.label.tolist()) == ((1, 2, 3, 1), [-1])
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([{"image": bytes(5), "shape": [2, 3, 1]}], "expected 6 bytes for an image of 2x3x1"),
+        ([{"picture": bytes(6), "shape": [2, 3, 1]}], "expected a whole TFRecord file .*image"),
+        ([{"image": bytes(6), "shape": [2, 3]}], "expected a whole TFRecord file"),
+        (
+            [{"image": bytes(6), "shape": shape} for shape in ([2, 3, 1], [3, 2, 1])],
+            "expected images of one size, found 2x3x1 and 3x2x1",
+        ),
+    ],
+)
+def test_other_records_are_refused_by_file(tmp_path, features, message):
+    path = tmp_path / "train.tfrecord"
+    write_raw(path, *features)
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}: {message}"):
+        load_records(str(path))
+
+
+def test_damaged_and_missing_shards_are_named(tmp_path):
+    files = write_records(examples(), str(tmp_path), "train", 2)
+    content = pathlib.Path(files[1]).read_bytes()
+    # Cut in a record's data, in its first bytes, between; changed; of another kind.
+    cuts = content[:-5], content[: len(content) // 3 + 8], content[: len(content) // 3 + 12]
+    for damage in (*cuts, content[:20] + b"!" + content[21:], b"text"):
+        pathlib.Path(files[1]).write_bytes(damage)
+        with pytest.raises(DataError, match=f"{re.escape(files[1])}: expected a whole TFRecord"):
+            load_records(f"{tmp_path}/*")
+    with pytest.raises(DataError, match=r"other-\*: expected training shards, found no file"):
+        load_records(f"{tmp_path}/other-*")
+    write_records(examples(), str(tmp_path / "only"), "test", 1)
+    with pytest.raises(DataError, match="found only the test shards"):
+        load_records(f"{tmp_path}/only/*")
+
+
+def test_shards_of_other_sizes_are_refused(tmp_path):
+    write_records(examples(), str(tmp_path), "train", 1)
+    write_records(examples(shape=(5, 4, 2)), str(tmp_path), "more", 1)
+    with pytest.raises(DataError, match="images of one size, found 4x5x2 and 5x4x2"):
+        load_records(f"{tmp_path}/*")
+
+
+def test_the_tool_writes_what_training_reads(tmp_path):
+    given = {"dataset": "shapes", "shapes_examples": 12, "image_size": 9}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    subprocess.run(
+        [sys.executable, ROOT / "tools" / "make_records", *flags, f"--output={tmp_path}"],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    read, drawn = (
+        load_dataset(DataConfig(validation_size=0, **changes))
+        for changes in ({"dataset": f"records:{tmp_path}/*.tfrecord"}, given)
+    )
+    assert read.class_names == drawn.class_names
+    assert rows(read.train) == rows(drawn.train)
+    assert rows(read.test) == rows(drawn.test)

@@ -1,0 +1,170 @@
+"""Whole runs in this process, for what only a run shows of the distributions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vae_lowlevel.experiment.results
+import vae_lowlevel.experiment.training
+from vae_lowlevel import assembly, inference, train
+from vae_lowlevel.config import Config
+from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.data.batching import BatchOrder
+from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.distributions.priors import PIXEL_MARGIN
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.experiment.loading import load_model
+from vae_lowlevel.export import export_run
+from vae_lowlevel.objectives.elbo import Elbo
+
+TINY = {
+    "image_size": 8,
+    "shapes_examples": 28,
+    "validation_size": 4,
+    "network": "mlp",
+    "latent_dim": 2,
+    "encoder_units": (6,),
+    "decoder_units": (6,),
+    "batch_size": 8,
+    "steps_per_loop": 3,
+    "export_dir": "",
+    "prior_components": 5,
+    "jit_compile": "false",
+}
+
+
+@pytest.fixture(autouse=True)
+def small_evaluation(monkeypatch):
+    monkeypatch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 8)
+
+
+def run(folder, **values):
+    config = Config.from_flat({**TINY, "model_dir": str(folder), **values})
+    train.run(config)
+    return config, json.loads((folder / "metrics.json").read_text())
+
+
+def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):
+    _, metrics = run(tmp_path / "run", likelihood="discretized_logistic", epochs=1)
+    epoch = metrics["history"][0]
+    for terms in (epoch["train"], epoch["validation"], metrics["test"]):
+        np.testing.assert_allclose(terms["bpd"], -terms["elbo"] / (64 * np.log(2)), rtol=1e-5)
+    shown = capsys.readouterr().out
+    assert "KL from its closed form" in shown
+    assert "bpd" in shown
+
+
+def test_pseudo_inputs_start_as_the_images_seen_first(tmp_path, capsys):
+    values = {"prior": "vamp", "binarize": "dynamic", "learning_rate": 1e-12}
+    config, _ = run(tmp_path / "run", **values, epochs=1)
+    assert "Monte Carlo" in capsys.readouterr().out
+    data = load_dataset(config.data).train
+    rows = BatchOrder(len(data), 8, 0).block(0, 1)[0][:5]
+    expected = np.clip(data.image[rows] / 255.0, PIXEL_MARGIN, 1 - PIXEL_MARGIN)
+    prior = load_model(str(tmp_path / "run")).prior
+    np.testing.assert_allclose(prior.pseudo_inputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("posterior", "prior"), [("iaf", "flow"), ("full", "vamp")])
+def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
+    values = {
+        "posterior": posterior,
+        "prior": prior,
+        "binarize": "dynamic",
+        "learning_rate": 0.01,
+    }
+    run(tmp_path / "whole", **values, epochs=2)
+    run(tmp_path / "parts", **values, epochs=1)
+    run(tmp_path / "parts", **values, epochs=2)
+    whole, parts = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
+    for a, b in zip(whole.variables, parts.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    start = read_run(str(tmp_path / "whole"))
+    fresh = assembly.build_float32_model(start, whole.image_shape)
+    for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
+        assert np.any(trained.numpy() != initial.numpy())
+
+
+def test_a_run_at_an_address_goes_on_is_measured_and_exported(tmp_path, capsys):
+    # A file system of TensorFlow that lives in memory.
+    address = "ram://runs/remote"
+    values = {**TINY, "model_dir": address, "learning_rate": 0.01}
+    for epochs in (1, 2):
+        config = Config.from_flat({**values, "epochs": epochs})
+        train.run(config)
+    assert "Going on at step" in capsys.readouterr().out
+    train.run(config)
+    assert f"{address} is finished" in capsys.readouterr().out
+    run(tmp_path / "local", learning_rate=0.01, epochs=2)
+    for a, b in zip(
+        load_model(address).variables, load_model(str(tmp_path / "local")).variables, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    version = export_run(address, str(tmp_path / "exports"))
+    assert (tmp_path / "exports/remote/1/figures/samples.png").stat().st_size > 100
+    assert inference.load(version).sample(2).shape == (2, 8, 8, 1)
+    with pytest.raises(ConfigError, match="--latent_dim: was 2, now 3"):
+        train.run(Config.from_flat({**values, "latent_dim": 3}))
+    train.run(Config.from_flat({**values, "latent_dim": 3, "epochs": 1, "overwrite": True}))
+
+
+def test_an_address_that_cannot_be_reached_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--model_dir=nosuch://runs/a: TensorFlow cannot reach"):
+        run(tmp_path / "unused", model_dir="nosuch://runs/a")
+
+
+MIRRORED = {"distribution_strategy": "mirrored", "jit_compile": "true"}
+
+
+def test_a_mirrored_run_ends_as_one_on_one_device_and_goes_on(tmp_path, capsys):
+    values = {"learning_rate": 0.01, "ema_decay": 0.5, "deterministic": False}
+    run(tmp_path / "one", **values, epochs=2, jit_compile="true")
+    run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=1)
+    run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=2)
+    assert "2 x CPU, XLA: gradients" in capsys.readouterr().out
+    one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))
+    for a, b in zip(one.variables, two.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        run(tmp_path / "run", batch_size=9, **MIRRORED)
+    assert not (tmp_path / "run").exists()
+
+
+def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
+    run(tmp_path / "run", profile_steps="2-4", epochs=2)
+    assert list((tmp_path / "run/summaries/plugins/profile").glob("*/*.xplane.pb"))
+
+
+@pytest.mark.parametrize("jit_compile", ["false", "true"])
+def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
+    """Neither by blocks of other lengths nor by validation, nor by going on with a run."""
+    traces = []
+    compute = Elbo.__call__
+
+    def counting(*arguments):
+        # Python runs it for a trace alone; the run has no eager call of it.
+        assert not tf.executing_eagerly()
+        traces.append(arguments)
+        return compute(*arguments)
+
+    monkeypatch.setattr(Elbo, "__call__", counting)
+
+    def count(folder, **values):
+        traces.clear()
+        # Five steps an epoch in blocks of at most three: ends of epochs and checkpoints cut some.
+        run(folder, jit_compile=jit_compile, batch_size=4, **values)
+        return len(traces)
+
+    once = count(tmp_path / "short", epochs=1)
+    assert once >= 3  # Training, validation, test.
+    assert count(tmp_path / "long", epochs=4, checkpoint_every=3) == once
+    # Ends within the second epoch, goes on within it.
+    assert count(tmp_path / "parts", train_steps=8, checkpoint_every=5) == once
+    assert count(tmp_path / "parts", train_steps=21, checkpoint_every=5) == once

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+
+from vae_lowlevel.experiment.loading import load, load_model
+from vae_lowlevel.serving.predictor import CHUNK, unit_images
+
+
+@pytest.fixture(scope="module")
+def inference(tiny_run):
+    return load(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run):
+    return load_model(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).random([2 * CHUNK + 3, 12, 12, 1], np.float32)
+
+
+@pytest.mark.parametrize("count", [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
+def test_any_length_gives_what_the_model_gives(inference, model, images, count):
+    encoded = inference.encode(images[:count])
+    assert encoded.z_mean.shape == encoded.z_log_var.shape == (count, 3)
+    if count:
+        posterior = model.encode(images[:count])
+        np.testing.assert_allclose(encoded.z_mean, posterior.mean(), atol=1e-5)
+        np.testing.assert_allclose(np.exp(encoded.z_log_var), posterior.variance(), rtol=1e-4)
+    reconstruction = inference.reconstruct(images[:count])
+    assert reconstruction.dtype == np.float32
+    assert reconstruction.shape == (count, 12, 12, 1)
+    np.testing.assert_allclose(inference.decode(encoded.z_mean), reconstruction, atol=1e-6)
+
+
+def test_a_row_does_not_depend_on_how_many_there_are(inference, images):
+    everything = inference.encode(images).z_mean
+    np.testing.assert_array_equal(inference.encode(images[:1]).z_mean, everything[:1])
+    np.testing.assert_array_equal(inference.encode(images[:67]).z_mean, everything[:67])
+
+
+def test_samples_begin_alike_whatever_their_count(inference):
+    many = inference.sample(CHUNK + 2, seed=3)
+    assert many.shape == (CHUNK + 2, 12, 12, 1)
+    np.testing.assert_array_equal(inference.sample(2, seed=3), many[:2])
+    np.testing.assert_array_equal(inference.sample(CHUNK + 1, seed=3), many[: CHUNK + 1])
+    assert inference.sample(0).shape == (0, 12, 12, 1)
+    assert np.abs(inference.sample(2, seed=4) - many[:2]).max() > 1e-3
+    assert np.abs(many[0] - many[1]).max() > 1e-3
+
+
+def test_samples_are_those_of_the_signature(inference, model):
+    words = np.array([[row, 3] for row in range(4)], np.int32)
+    z = np.stack([model.prior().sample(seed=seed) for seed in words])
+    np.testing.assert_allclose(inference.sample(4, seed=3), inference.decode(z), atol=1e-6)
+
+
+def test_interpolation_is_straight_between_posterior_means(inference, images):
+    line = inference.interpolate(images[:2], images[2:4], steps=5)
+    assert line.shape == (2, 5, 12, 12, 1)
+    np.testing.assert_allclose(line[:, 0], inference.reconstruct(images[:2]), atol=1e-6)
+    np.testing.assert_allclose(line[:, -1], inference.reconstruct(images[2:4]), atol=1e-6)
+    start, end = inference.encode(images[:2]).z_mean, inference.encode(images[2:4]).z_mean
+    np.testing.assert_allclose(line[:, 1], inference.decode(0.75 * start + 0.25 * end), atol=1e-6)
+    assert inference.interpolate(images[:0], images[:0], steps=2).shape == (0, 2, 12, 12, 1)
+
+
+def test_8_bit_images_are_floats_times_255(inference):
+    pixels = np.random.default_rng(1).integers(0, 256, [3, 12, 12, 1], np.uint8)
+    wanted = inference.encode(pixels.astype(np.float64) / 255.0)
+    np.testing.assert_allclose(inference.encode(pixels).z_mean, wanted.z_mean, atol=1e-6)
+    np.testing.assert_array_equal(
+        inference.encode(pixels[..., 0]).z_mean, inference.encode(pixels).z_mean
+    )
+
+
+def test_the_shape_is_known(inference):
+    assert (inference.image_shape, inference.latent_dim) == ((12, 12, 1), 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros([2, 12, 13, 1]), r"\[N, 12, 12, 1\] or \[N, 12, 12\], got \[2, 12, 13, 1\]"),
+        (np.zeros([12, 12, 1]), r"got \[12, 12, 1\]"),
+        (np.zeros([2, 144]), r"got \[2, 144\]"),
+        (np.float32(0), r"got \[\]"),
+        (np.zeros([2, 12, 12, 1], np.int64), "uint8 in .* got int64"),
+        (np.zeros([2, 12, 12, 1], bool), "uint8 in .* got bool"),
+        (np.full([2, 12, 12, 1], 255.0), r"in \[0, 1\] .* from 255.0 to 255.0"),
+        (np.full([2, 12, 12, 1], -1e-9), r"in \[0, 1\]"),
+        (np.full([2, 12, 12, 1], np.nan), r"in \[0, 1\]"),
+    ],
+)
+def test_wrong_images_are_refused(inference, array, message):
+    for method in (inference.encode, inference.reconstruct):
+        with pytest.raises(ValueError, match=message):
+            method(array)
+
+
+def test_images_of_several_channels_need_them_all():
+    with pytest.raises(ValueError, match=r"shape \[N, 4, 4, 3\], got \[2, 4, 4\]"):
+        unit_images(np.zeros([2, 4, 4]), (4, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("z", "message"),
+    [
+        (np.zeros([2, 4]), r"z must have shape \[N, 3\], got \[2, 4\]"),
+        (np.zeros([3]), r"got \[3\]"),
+        (np.zeros([2, 3], np.int32), "floats, got int32"),
+        (np.full([2, 3], np.inf), "finite"),
+        (np.full([2, 3], 1e300), "finite"),
+    ],
+)
+def test_wrong_latents_are_refused(inference, z, message):
+    with pytest.raises(ValueError, match=message):
+        inference.decode(z)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, x: model.sample(-1), "count must be at least 0, got -1"),
+        (lambda model, x: model.sample(1, seed=-1), "seed must be in .*, got -1"),
+        (lambda model, x: model.sample(1, seed=2**31), "seed must be in .*, got 2147483648"),
+        (lambda model, x: model.interpolate(x[:2], x[:2], 1), "steps must be at least 2, got 1"),
+        (lambda model, x: model.interpolate(x[:2], x[:3], 4), "of one length, got 2 and 3"),
+    ],
+)
+def test_wrong_numbers_are_refused(inference, images, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(inference, images)

@@ -1,0 +1,111 @@
+"""Declares one setting as one dataclass field: default, help, range and what a change of it means.
+
+`flags.py` turns these fields into flags; `check` gives the same message for every bad value,
+from the command line and from Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, Literal
+
+from vae_lowlevel.errors import ConfigError
+
+Resume = Literal["identity", "total", "numerics", "free"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    resume: Resume = "identity",
+) -> Any:
+    """Declares a setting.
+
+    Args:
+        default: the value when nothing is given; None for "not set".
+        help: one sentence for `--help`.
+        choices: the allowed strings.
+        at_least: inclusive lower bound (of each element of a tuple).
+        above: exclusive lower bound.
+        at_most: inclusive upper bound.
+        below: exclusive upper bound.
+        resume: what it means for a run folder when the setting differs: "identity" makes it another
+            model, "total" may be raised, "numerics" only ends bitwise equality with an unbroken
+            run, "free" changes nothing that is learned.
+
+    Returns:
+        A dataclass field.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "resume": resume,
+        "bounds": {
+            "at least": (at_least, lambda value, bound: value >= bound),
+            "above": (above, lambda value, bound: value > bound),
+            "at most": (at_most, lambda value, bound: value <= bound),
+            "below": (below, lambda value, bound: value < bound),
+        },
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_types(group: type) -> dict[str, tuple[type, bool]]:
+    """Returns, for each field of a dataclass, its plain type and whether None is allowed."""
+    resolved = {}
+    for name, hint in typing.get_type_hints(group).items():
+        optional = False
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+            optional = True
+        resolved[name] = (typing.get_origin(hint) or hint, optional)
+    return resolved
+
+
+def check(settings: Any) -> None:
+    """Checks type, choices and bounds of every field of a dataclass instance.
+
+    Raises:
+        ConfigError: names the flag, what is allowed and what was given.
+    """
+    kinds = value_types(type(settings))
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        kind, optional = kinds[field.name]
+        if value is None and optional:
+            continue
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+            object.__setattr__(settings, field.name, value)
+        if kind is tuple and isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(settings, field.name, value)
+        mistyped_bool = isinstance(value, bool) and kind is not bool
+        if not isinstance(value, kind) or mistyped_bool:
+            raise ConfigError(f"--{field.name} must be of type {kind.__name__}, got {value!r}")
+        if kind is tuple and any(type(element) is not int for element in value):
+            raise ConfigError(f"--{field.name} must be of type tuple of int, got {value!r}")
+        _check_range(field, value)
+
+
+def _check_range(field: dataclasses.Field, value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices is not None and value not in choices:
+        raise ConfigError(f"--{field.name} must be one of {', '.join(choices)}, got {value!r}")
+    bounds = [(word, *bound) for word, bound in field.metadata["bounds"].items()]
+    bounds = [bound for bound in bounds if bound[1] is not None]
+    for element in value if isinstance(value, tuple) else (value,):
+        if isinstance(element, float) and not math.isfinite(element):
+            raise ConfigError(f"--{field.name} must be finite, got {value!r}")
+        if not all(holds(element, bound) for _, bound, holds in bounds):
+            wanted = " and ".join(f"{word} {bound}" for word, bound, _ in bounds)
+            raise ConfigError(f"--{field.name} must be {wanted}, got {value!r}")

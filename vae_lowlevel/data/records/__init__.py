@@ -1,0 +1,1 @@
+"""Images in TFRecord shards: files, index, stream, service and split."""

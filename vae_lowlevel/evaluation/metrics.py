@@ -1,0 +1,109 @@
+"""The numbers reported for a finished run, from the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vae_lowlevel.evaluation.term_means import PaddedBatches, TermMeans
+from vae_lowlevel.randomness import BatchNoise
+from vae_lowlevel.types import Batch, psnr
+
+# Side of the Gaussian window of SSIM in the paper; smaller images take their own smaller side.
+SSIM_WINDOW = 11
+
+
+def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Compares images with their reconstructions.
+
+    Args:
+        image: float32 [B, H, W, C] in [0, 1].
+        reconstruction: as `image`.
+
+    Returns:
+        float32 [B] each: `mse` a pixel, `psnr` = -10 log10(mse) in dB, `ssim` in [-1, 1].
+
+    References:
+        Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
+        2004, eq. 13.
+    """
+    mse = tf.reduce_mean(tf.math.squared_difference(image, reconstruction), [1, 2, 3])
+    window = min(SSIM_WINDOW, *image.shape[1:3])
+    ssim = tf.image.ssim(image, reconstruction, max_val=1.0, filter_size=window)
+    return {"mse": mse, "psnr": psnr(mse), "ssim": ssim}
+
+
+# Burda et al. count a unit as active when the variance of its posterior mean exceeds this.
+ACTIVE_VARIANCE = 0.01
+
+
+def active_units(z_mean: np.ndarray) -> int:
+    """Counts latent dimensions whose posterior mean varies over the data: variance > 0.01.
+
+    Args:
+        z_mean: float [N, D], posterior means.
+
+    References:
+        Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", 2016, sec. 5.2.
+    """
+    return int(np.sum(np.var(z_mean, axis=0) > ACTIVE_VARIANCE))
+
+
+def latent_statistics(z_mean: np.ndarray) -> list[dict[str, float]]:
+    """Returns min, max, mean and std of each latent dimension of float [N, D]."""
+    return [
+        {
+            "min": float(column.min()),
+            "max": float(column.max()),
+            "mean": float(column.mean()),
+            "std": float(column.std()),
+        }
+        for column in z_mean.T.astype(np.float64)
+    ]
+
+
+def measure_test_split(
+    model: tf.Module,
+    objective: Callable[..., Any],
+    batches: PaddedBatches,
+    *,
+    batch_size: int,
+    seed: int,
+    corruption: Callable[[tf.Tensor, BatchNoise], tf.Tensor] | None = None,
+) -> dict[str, Any]:
+    """Measures a model on the test split.
+
+    Args:
+        model: of float32 throughout, with its final weights.
+        objective: with the final KL weight.
+        batches: padded batches of the test split.
+        batch_size: rows of every batch.
+        seed: of the run.
+        corruption: (image, noise) -> what the encoder sees; None for the image itself. Measured
+            against the image all the same.
+
+    Returns:
+        The objective's terms, of a VAE `elbo`, `distortion`, `rate`, `loss` (one draw of z an
+        image; nats an example, `loss` in the objective's own unit); `mse`, `psnr` (dB), `ssim` of
+        reconstructions from the posterior mean, averaged over images; `active_units`; `latents`,
+        min, max, mean and std of each dimension's posterior mean. For a sparse autoencoder read
+        code where it says posterior mean.
+    """
+    means = TermMeans(
+        model,
+        objective,
+        batch_size=batch_size,
+        seed=seed,
+        per_example=_reconstruction_quality,
+        corruption=corruption,
+    )
+    terms, z_mean = means(batches, step=0)
+    return {**terms, "active_units": active_units(z_mean), "latents": latent_statistics(z_mean)}
+
+
+def _reconstruction_quality(model: tf.Module, batch: Batch) -> dict[str, tf.Tensor]:
+    reconstruction = model.conditioned_on(batch.label).reconstruct(batch.encoder_input)
+    return image_quality(batch.image, reconstruction)

@@ -1,0 +1,55 @@
+"""The table of a model's layers that a run prints first."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from vae_lowlevel.models.vae import VariationalAutoencoder
+
+
+def count_parameters(module: tf.Module) -> int:
+    """Returns the number of trainable numbers of a module."""
+    return sum(math.prod(variable.shape) for variable in module.trainable_variables)
+
+
+def layer_table(model: VariationalAutoencoder) -> str:
+    """Returns a table of layers, output shapes (B is the batch) and parameter counts.
+
+    Distributions with variables of their own come after the layers.
+    """
+    rows = [("layer", "output shape", "parameters")]
+    height, width, channels = model.image_shape
+    label_size = getattr(model, "num_classes", 0)  # what a label adds, in a conditional model
+    image = tf.TensorSpec([None, height, width, channels + label_size], tf.float32)
+    z = tf.TensorSpec([None, model.latent_dim + label_size], tf.float32)
+    for chain, spec in ((model.encoder, image), (model.decoder, z)):
+        shapes = _output_shapes(chain, spec)
+        for layer, shape in zip(chain.layers, shapes, strict=True):
+            sizes = ", ".join(["B", *map(str, shape[1:])])
+            rows.append(
+                (f"{chain.name}/{layer.name}", f"[{sizes}]", f"{count_parameters(layer):,}")
+            )
+    for part in (getattr(model, name, None) for name in ("posterior", "prior", "likelihood")):
+        if part is not None and part.variables:
+            rows.append((part.name, "", f"{count_parameters(part):,}"))
+    rows.append(("total", "", f"{count_parameters(model):,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _output_shapes(chain: tf.Module, spec: tf.TensorSpec) -> list[tf.TensorShape]:
+    """Traces a chain of layers, without computing anything."""
+    shapes = []
+
+    @tf.function(input_signature=[spec])
+    def trace(x: tf.Tensor) -> None:
+        for layer in chain.layers:
+            x = layer(x)
+            shapes.append(x.shape)
+
+    trace.get_concrete_function()
+    return shapes

@@ -1,0 +1,128 @@
+"""Devices of a run: TensorFlow's runtime, what XLA compiles, and how many steps one call runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Literal
+
+import tensorflow as tf
+
+from vae_lowlevel.config import Config, TrainingConfig
+from vae_lowlevel.errors import ConfigError
+
+INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]', and a GPU driver"
+
+
+def configure_runtime(config: TrainingConfig) -> None:
+    """Sets device, threads, determinism and GPU memory, while nothing of TensorFlow is used.
+
+    In a process where it is, such as a notebook, threads and memory stay as that process has them.
+
+    Two operations a core at once gain about a tenth on small convolutions, whose kernels leave
+    cores idle between them.
+
+    Raises:
+        ConfigError: the device is not there, or can no longer be chosen.
+    """
+    show_device(config.device, config.device_index)
+    inter_op = config.inter_op_threads or 2 * (os.cpu_count() or 1)
+    # RuntimeError: the runtime has started, and takes these settings no more.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_inter_op_parallelism_threads(inter_op)
+        tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        for device in tf.config.get_visible_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def show_device(device: str, index: int = 0) -> None:
+    """Leaves TensorFlow the named device; the CPU, which feeds the others, is always there.
+
+    Args:
+        device: "auto" (all there are), "cpu" or "gpu".
+        index: which GPU.
+
+    Raises:
+        ConfigError: the device is not there, or TensorFlow has started with others.
+    """
+    if device == "auto":
+        return
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and index >= len(gpus):
+        raise ConfigError(
+            f"--device=gpu --device_index={index} is not there: TensorFlow sees {len(gpus)} GPUs"
+            + (f", 0 to {len(gpus) - 1}" if gpus else f"; {INSTALL_GPU}, or use --device=cpu")
+        )
+    try:
+        tf.config.set_visible_devices(gpus[index] if device == "gpu" else [], "GPU")
+    except RuntimeError as error:
+        raise ConfigError(
+            f"--device={device}: TensorFlow runs with others already; choose in a new process"
+        ) from error
+
+
+def device_type(strategy: tf.distribute.Strategy) -> str:
+    """Returns what training runs on: "TPU" by the strategy, "GPU" if one is shown, else "CPU"."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return "TPU"
+    return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+
+
+# Nothing; forward and backward pass of a replica; all steps of a call in one program.
+Compilation = Literal["none", "gradients", "block"]
+
+
+def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compilation:
+    """Returns what of training XLA compiles.
+
+    One GPU: the block. Several GPUs: the gradients of each, all-reduce and update outside. A TPU's
+    strategy compiles all that a replica does by itself.
+
+    On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
+    gain most from one compiled program.
+
+    Args:
+        config: the run's settings.
+        device: "CPU", "GPU" or "TPU".
+        replicas: on how many of them.
+
+    Raises:
+        ConfigError: XLA was asked for, and cannot compile this.
+    """
+    wanted, network = config.training.jit_compile, config.model.network
+    if wanted == "false" or device == "TPU":
+        return "none"
+    # XLA for CPUs has no all-reduce, which these losses need in the middle of the forward pass.
+    if device == "CPU" and replicas > 1 and config.has_batch_means:
+        if wanted == "true":
+            raise ConfigError(
+                f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
+                f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
+            )
+        return "none"
+    if wanted == "auto" and device == "CPU" and network != "mlp":
+        return "none"
+    # The block of a residual network takes XLA for CPUs minutes to compile.
+    if replicas > 1 or (device == "CPU" and network == "resnet"):
+        return "gradients"
+    return "block"
+
+
+def choose_call_steps(config: Config, device: str, compilation: Compilation) -> int:
+    """Returns how many steps one call to the device runs, at most `steps_per_loop`.
+
+    TensorFlow 2.21 on a CPU does not repeat a float32 loop of steps bit for bit unless XLA compiled
+    it; one call a step does, at a cost of up to 5%. bfloat16 loops repeat.
+
+    Args:
+        config: the run's settings.
+        device: "CPU", "GPU" or "TPU".
+        compilation: what XLA compiles.
+    """
+    is_bfloat16 = config.model.precision == "bfloat16"
+    repeats = compilation == "block" or device != "CPU" or is_bfloat16
+    if config.training.deterministic and not repeats:
+        return 1
+    return config.training.steps_per_loop
