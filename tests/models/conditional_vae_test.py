@@ -39,6 +39,10 @@ def model():
     return ConditionalVAE(vae, num_classes=K)
 
 
+def test_it_has_a_prior_and_takes_labels(model):
+    assert (model.num_classes, model.has_prior) == (K, True)
+
+
 def decoded(z, one_hot):
     return scipy.special.expit(np.concatenate([z, one_hot], -1) @ TO_IMAGE).reshape(-1, 2, 3, 1)
 

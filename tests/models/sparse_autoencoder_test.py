@@ -69,4 +69,5 @@ def test_the_code_is_all_there_is_of_an_image(model):
 
 def test_it_takes_no_labels_and_cannot_be_sampled(model):
     assert model.conditioned_on(tf.zeros([2], tf.int32)) is model
+    assert (model.num_classes, model.has_prior) == (0, False)
     assert not hasattr(model, "sample")

@@ -31,6 +31,11 @@ def model():
     )
 
 
+def test_it_has_a_prior_and_takes_no_labels(model):
+    assert (model.num_classes, model.has_prior) == (0, True)
+    assert model.conditioned_on(tf.zeros([3], tf.int32)) is model
+
+
 def encoded():
     loc, raw = np.split(IMAGE.reshape(3, 6) @ TO_POSTERIOR, 2, axis=-1)
     return loc, 10 * np.tanh(raw / 10)

@@ -372,3 +372,11 @@ def test_free_bits_of_a_sampled_kl_hold_for_the_whole(part):
     penalised = rate if part < 1 else D * free_bits
     np.testing.assert_allclose(terms.loss, terms.distortion + 2.0 * penalised, rtol=1e-5)
     np.testing.assert_array_equal(terms.rate, rate)
+
+
+def test_bits_per_dimension_are_reported_where_the_likelihood_is_of_grey_levels():
+    means = {"loss": 1.0, "elbo": -8.0 * 24 * np.log(2)}
+    # 24 values per image: a uniform guess among 256 grey levels costs 8 bits for each.
+    report = build_objective(bpd_dimensions=24).report(means)
+    assert report == {**means, "bpd": pytest.approx(8.0)}
+    assert build_objective().report(means) == means

@@ -31,6 +31,8 @@ class ConditionalVAE(tf.Module):
         Kingma et al., "Semi-supervised Learning with Deep Generative Models", 2014, eq. 2 (M2).
     """
 
+    has_prior = True
+
     def __init__(self, vae: VariationalAutoencoder, num_classes: int) -> None:
         super().__init__(name="conditional_vae")
         self.image_shape = vae.image_shape

@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from vae_lowlevel.models.vae import VariationalAutoencoder
+from vae_lowlevel.types import Model
 
 
 def count_parameters(module: tf.Module) -> int:
@@ -14,16 +14,16 @@ def count_parameters(module: tf.Module) -> int:
     return sum(math.prod(variable.shape) for variable in module.trainable_variables)
 
 
-def layer_table(model: VariationalAutoencoder) -> str:
+def layer_table(model: Model) -> str:
     """Returns a table of layers, output shapes (B is the batch) and parameter counts.
 
     Distributions with variables of their own come after the layers.
     """
     rows = [("layer", "output shape", "parameters")]
     height, width, channels = model.image_shape
-    label_size = getattr(model, "num_classes", 0)  # what a label adds, in a conditional model
-    image = tf.TensorSpec([None, height, width, channels + label_size], tf.float32)
-    z = tf.TensorSpec([None, model.latent_dim + label_size], tf.float32)
+    # A label adds one channel per class to the image and one number per class to z.
+    image = tf.TensorSpec([None, height, width, channels + model.num_classes], tf.float32)
+    z = tf.TensorSpec([None, model.latent_dim + model.num_classes], tf.float32)
     for chain, spec in ((model.encoder, image), (model.decoder, z)):
         shapes = _output_shapes(chain, spec)
         for layer, shape in zip(chain.layers, shapes, strict=True):
@@ -31,8 +31,9 @@ def layer_table(model: VariationalAutoencoder) -> str:
             rows.append(
                 (f"{chain.name}/{layer.name}", f"[{sizes}]", f"{count_parameters(layer):,}")
             )
-    for part in (getattr(model, name, None) for name in ("posterior", "prior", "likelihood")):
-        if part is not None and part.variables:
+    networks = (model.encoder, model.decoder)
+    for part in vars(model).values():
+        if isinstance(part, tf.Module) and part not in networks and part.variables:
             rows.append((part.name, "", f"{count_parameters(part):,}"))
     rows.append(("total", "", f"{count_parameters(model):,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

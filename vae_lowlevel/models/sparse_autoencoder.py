@@ -70,6 +70,9 @@ class SparseAutoencoder(tf.Module):
         likelihood: parameters [B, H, W, K] -> distribution over [B, H, W, C].
     """
 
+    num_classes = 0
+    has_prior = False
+
     def __init__(
         self,
         *,

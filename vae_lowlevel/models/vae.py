@@ -25,9 +25,14 @@ class VariationalAutoencoder(tf.Module):
         decoder: z [B, D] -> likelihood parameters [B, H, W, K].
         likelihood: parameters [B, H, W, K] -> distribution over [B, H, W, C].
 
+    It is a `types.Model`.
+
     References:
         Kingma, Welling, "Auto-Encoding Variational Bayes", 2014.
     """
+
+    num_classes = 0
+    has_prior = True
 
     def __init__(
         self,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise
 from vae_lowlevel.schedules import Schedule
-from vae_lowlevel.types import Batch
-
-GlobalMean = Callable[[tf.Tensor], tf.Tensor]
+from vae_lowlevel.types import Batch, ConditionedModel, GlobalMean, Model
 
 
 class ElboTerms(NamedTuple):
@@ -52,7 +51,9 @@ class Elbo:
         free_bits: nats a latent dimension.
         kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at the
             one draw of z; "auto" for the closed form if the model has it.
-        capacity: step -> nats an example; None for no capacity. Not together with free bits.
+        capacity: step -> nats per example; None for no capacity. Not together with free bits.
+        bpd_dimensions: H W C, for a likelihood of discrete grey levels: `report` then adds bits per
+            dimension. None for any other likelihood.
 
     Attributes:
         terms: the names of the terms, in order.
@@ -75,19 +76,21 @@ class Elbo:
         free_bits: float = 0.0,
         kl_estimator: str = "auto",
         capacity: Schedule | None = None,
+        bpd_dimensions: int | None = None,
     ) -> None:
         self.kl_weight = kl_weight
         self.pixel_reduction = pixel_reduction
         self.free_bits = free_bits
         self.kl_estimator = kl_estimator
         self.capacity = capacity
+        self.bpd_dimensions = bpd_dimensions
         self.schedules = {"kl_weight": kl_weight}
         if capacity is not None:
             self.schedules["capacity"] = capacity
 
     def __call__(
         self,
-        model: tf.Module,
+        model: Model,
         batch: Batch,
         noise: BatchNoise,
         step: tf.Tensor,
@@ -96,11 +99,11 @@ class Elbo:
         """Returns the terms of every example.
 
         Args:
-            model: a `VAE` or `ConditionalVAE`.
-            batch: image float32 [B, H, W, C] in [0, 1].
-            noise: of this step, for the rows of this batch.
-            step: int scalar, for the schedule.
-            global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
+            model: a `VariationalAutoencoder` or `ConditionalVAE`.
+            batch: see `types.Objective`.
+            noise: of this step; z is drawn with it.
+            step: integer scalar, for the schedules.
+            global_mean: see `types.GlobalMean`; used by free bits and by the capacity.
         """
         model = model.conditioned_on(batch.label)
         posterior = model.encode(batch.encoder_input)
@@ -127,11 +130,13 @@ class Elbo:
         loss = reconstruction + self.kl_weight(step) * penalised
         return ElboTerms(loss=loss, elbo=log_prob - rate, distortion=-log_prob, rate=rate, mse=mse)
 
-    def score(self, means: Mapping[str, float]) -> float:
-        """Returns what the best weights are chosen by, higher is better: the ELBO."""
-        return means["elbo"]
+    def report(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Returns the means; with `bpd_dimensions` also `bpd` = -elbo / (H W C ln 2)."""
+        if self.bpd_dimensions is None:
+            return dict(means)
+        return {**means, "bpd": -means["elbo"] / (self.bpd_dimensions * math.log(2.0))}
 
-    def is_analytic(self, model: tf.Module) -> bool:
+    def is_analytic(self, model: ConditionedModel) -> bool:
         """Returns whether the KL of this model is computed from the closed form."""
         if self.kl_estimator == "auto":
             return model.has_closed_form_kl

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise
-from vae_lowlevel.types import Batch, psnr
-
-GlobalMean = Callable[[tf.Tensor], tf.Tensor]
+from vae_lowlevel.schedules import Schedule
+from vae_lowlevel.types import Batch, GlobalMean, Model, psnr
 
 # A mean activity of exactly 0 or 1 would cost infinitely much: a unit that is always silent, or
 # always on, costs what this distance from the bound costs, and its gradient is that there.
@@ -63,11 +62,11 @@ class Sparsity:
         self.target = target
         self.weight = weight
         self.pixel_reduction = pixel_reduction
-        self.schedules: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {}
+        self.schedules: dict[str, Schedule] = {}
 
     def __call__(
         self,
-        model: tf.Module,
+        model: Model,
         batch: Batch,
         noise: BatchNoise,
         step: tf.Tensor,
@@ -77,12 +76,13 @@ class Sparsity:
 
         Args:
             model: a `SparseAutoencoder`.
-            batch: image float32 [B, H, W, C] in [0, 1].
+            batch: see `types.Objective`.
             noise: not used; the code is deterministic.
             step: not used; nothing is scheduled.
-            global_mean: [B, ...] -> [...], the mean over the rows of all replicas.
+            global_mean: see `types.GlobalMean`.
         """
         del noise, step
+        model = model.conditioned_on(batch.label)
         code = model.encode(batch.encoder_input)
         activity = model.activity(code)
         likelihood = model.decode(code)
@@ -102,9 +102,9 @@ class Sparsity:
             psnr=psnr(mse),
         )
 
-    def score(self, means: Mapping[str, float]) -> float:
-        """Returns what the best weights are chosen by, higher is better: the loss, negated."""
-        return -means["loss"]
+    def report(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Returns the means as they are."""
+        return dict(means)
 
 
 def bernoulli_penalty(activity: tf.Tensor, target: float, global_mean: GlobalMean) -> tf.Tensor:
