@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.records.files import write_class_names, write_records
+from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"

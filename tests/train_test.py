@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.data.records.files import write_class_names, write_records
+from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 
 TINY = (

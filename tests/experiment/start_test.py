@@ -11,7 +11,7 @@ import vae_lowlevel.experiment.results
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
 from vae_lowlevel.data.load import load_dataset
-from vae_lowlevel.data.records.files import write_class_names, write_records
+from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Downloads a file from the first of several mirrors that serves the right content."""
+"""Downloads published files into the cache folder and verifies their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ import tqdm
 
 from vae_lowlevel.errors import DataError
 
-DATA_DIR_VARIABLE = "VAE_LOWLEVEL_DATA_DIR"
+_GZIP_MAGIC = b"\x1f\x8b"
+_TIMEOUT_SECONDS = 15.0
+_WAITS_SECONDS = (0.0, 1.0, 4.0)  # before each round of attempts
+_BLOCK_BYTES = 1 << 16
 
 
 def cache_folder() -> pathlib.Path:
@@ -28,54 +31,66 @@ def cache_folder() -> pathlib.Path:
         DataError: there is no home folder.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification requires that relative paths are ignored.
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.cache")
     if not os.path.isabs(base):
         raise DataError(
-            "expected a home folder to keep downloads in, found none; set XDG_CACHE_HOME or give "
+            "expected a home folder for downloads, found none; set XDG_CACHE_HOME or "
             "--data_dir=<folder with the files>"
         )
     return pathlib.Path(base) / "vae_lowlevel"
 
 
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """Reads a file as it is.
+def read_bytes(path: pathlib.Path) -> bytes:
+    """Reads a file without decompressing it.
 
     Raises:
         DataError: the file cannot be read.
     """
     try:
-        return pathlib.Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path}: expected a file to read, found: {error.strerror}; check path and permissions"
+            f"{path}: expected a readable file, found: {error.strerror}; check the path and its "
+            "permissions"
         ) from error
 
 
-def read_content(path: str | os.PathLike) -> bytes:
-    """Reads a file and decompresses it if it is a gzip file.
+def verify(content: bytes, sha256: str, origin: str | os.PathLike) -> bytes:
+    """Returns the content that has a published SHA-256: the bytes given, or decompressed.
+
+    Args:
+        content: all bytes of a file.
+        sha256: the published sum, in hexadecimal.
+        origin: path or URL of the file, for the error message.
 
     Raises:
-        DataError: the file cannot be read, or is a damaged gzip file.
+        DataError: neither has this sum, or a gzip file is damaged.
     """
-    return decompress(read_bytes(path), path)
+    found = sha256_of(content)
+    if found == sha256:
+        return content
+    decompressed = decompress(content, origin)
+    if decompressed is not content:
+        if sha256_of(decompressed) == sha256:
+            return decompressed
+        found = f"{found} (decompressed: {sha256_of(decompressed)})"
+    raise DataError(f"{origin}: expected SHA-256 {sha256}, found {found}")
 
 
 def decompress(content: bytes, origin: str | os.PathLike) -> bytes:
-    """Returns what a gzip file holds; any other content as it is.
+    """Returns what a gzip file contains; returns any other content unchanged.
 
-    The first two bytes decide, never the name: servers and browsers unpack a `.gz` unasked.
+    The first two bytes decide, not the file name: servers and browsers may decompress a `.gz` file
+    without changing its name.
 
     Args:
-        content: the bytes of the whole file.
-        origin: the path or address it came from, for the error.
+        content: all bytes of a file.
+        origin: path or URL of the file, for the error message.
 
     Raises:
-        DataError: the gzip file is cut short or damaged.
+        DataError: the gzip file is truncated or damaged.
     """
     if not content.startswith(_GZIP_MAGIC):
         return content
@@ -83,8 +98,8 @@ def decompress(content: bytes, origin: str | os.PathLike) -> bytes:
         return gzip.decompress(content)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
-            f"{origin}: expected a whole gzip file, found {len(content)} bytes that do not "
-            f"decompress ({error}); fetch the file again"
+            f"{origin}: expected a complete gzip file, found {len(content)} bytes that do not "
+            f"decompress ({error})"
         ) from error
 
 
@@ -93,48 +108,34 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-_TIMEOUT_SECONDS = 15.0
-_WAITS_SECONDS = (0.0, 1.0, 4.0)  # before each round over the mirrors
-_BLOCK_BYTES = 1 << 16
-
-
 class _MirrorError(Exception):
-    """One mirror did not deliver; `transient` if it may do so when asked again."""
+    """A mirror did not deliver the file; `transient` if another attempt may succeed."""
 
     def __init__(self, message: str, transient: bool) -> None:
         super().__init__(message)
         self.transient = transient
 
 
-def fetch(
-    name: str,
-    mirrors: Sequence[str],
-    destination: str | os.PathLike,
-    sha256: str,
-    *,
-    is_packed_sum: bool = False,
-) -> pathlib.Path:
-    """Downloads `name` into a folder, whole and checked, or not at all.
+def fetch(name: str, mirrors: Sequence[str], folder: pathlib.Path, sha256: str) -> pathlib.Path:
+    """Downloads a file into a folder, complete and verified, or not at all.
 
-    Asks the mirrors in turn, up to three rounds; one that gives a lasting error (404, wrong
-    content) is not asked again. The file appears under its name by a rename, so that processes
-    that download it at the same time do not see each other's halves. A progress bar goes to
-    stderr if that is a terminal.
+    Tries the mirrors in turn, up to three rounds. A mirror with a permanent error (404, wrong
+    content) is not tried again. A rename puts the complete file in place, so that processes that
+    download it at the same time do not disturb each other. On a terminal, stderr shows a progress
+    bar.
 
     Args:
-        name: the file's name, at every mirror and in the folder.
-        mirrors: base URLs, each ending in a slash.
-        destination: the folder; made if it is missing.
-        sha256: SHA-256 of the decompressed content, in hexadecimal.
-        is_packed_sum: `sha256` is that of the file as it is served, compressed.
+        name: name of the file on every mirror and in the folder.
+        mirrors: base URLs, each with a slash at the end.
+        folder: where to write; created if missing.
+        sha256: published SHA-256 of the file or of its decompressed content, in hexadecimal.
 
     Returns:
         The path of the file.
 
     Raises:
-        DataError: no mirror delivered, or the folder cannot be written to.
+        DataError: no mirror delivered the file, or the folder is not writable.
     """
-    folder = pathlib.Path(destination)
     _make_folder(folder)
     remaining = list(mirrors)
     failures = {}
@@ -144,24 +145,32 @@ def fetch(
         time.sleep(wait)
         for mirror in tuple(remaining):
             try:
-                content = _download(mirror + name, name)
-                _check(content, mirror + name, sha256, is_packed_sum)
+                content = _download_verified(mirror + name, name, sha256)
             except _MirrorError as error:
                 failures[mirror] = str(error)
                 if not error.transient:
                     remaining.remove(mirror)
             else:
                 return _write(folder / name, content)
-    reasons = "".join(f"\n  {mirror}{name}: {reason}" for mirror, reason in failures.items())
+    reasons = "".join(f"\n  {reason}" for reason in failures.values())
     raise DataError(
-        f"cannot download {name}, expected from one of {len(mirrors)} mirrors, found:{reasons}\n"
+        f"{name}: expected a download from one of {len(mirrors)} mirrors, found:{reasons}\n"
         f"Without a network, put the files of this data set into {folder}, or into any folder "
-        "and give --data_dir=<folder>"
+        "and set --data_dir=<folder>"
     )
 
 
+def _download_verified(url: str, name: str, sha256: str) -> bytes:
+    content = _download(url, name)
+    try:
+        verify(content, sha256, url)
+    except DataError as error:
+        raise _MirrorError(str(error), transient=False) from error
+    return content
+
+
 def _download(url: str, name: str) -> bytes:
-    """Returns what the server sends, complete; content is at most 170 MB and stays in memory."""
+    """Returns the complete response; the largest file, 170 MB, fits into memory."""
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             length = response.headers.get("Content-Length")
@@ -176,24 +185,16 @@ def _download(url: str, name: str) -> bytes:
     except urllib.error.HTTPError as error:
         error.close()
         transient = error.code in (408, 429) or error.code >= 500
-        raise _MirrorError(f"HTTP {error.code} {error.reason}", transient) from error
+        raise _MirrorError(f"{url}: HTTP {error.code} {error.reason}", transient) from error
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise _MirrorError(str(reason) or type(error).__name__, transient=True) from error
-    # Reading in blocks, http.client takes a connection that breaks off for the end of the file.
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        raise _MirrorError(f"{url}: {reason}", transient=True) from error
+    # When it reads in blocks, http.client takes a lost connection for the end of the file.
     if expected is not None and len(received) != expected:
-        raise _MirrorError(f"broke off after {len(received)} of {expected} bytes", transient=True)
+        raise _MirrorError(
+            f"{url}: connection lost after {len(received)} of {expected} bytes", transient=True
+        )
     return bytes(received)
-
-
-def _check(content: bytes, url: str, sha256: str, is_packed_sum: bool) -> None:
-    """Raises a lasting error if the content is not the wanted one."""
-    try:
-        found = sha256_of(content if is_packed_sum else decompress(content, url))
-    except DataError as error:
-        raise _MirrorError(f"{len(content)} bytes of a damaged gzip file", False) from error
-    if found != sha256:
-        raise _MirrorError(f"expected SHA-256 {sha256}, found {found}", transient=False)
 
 
 def _make_folder(folder: pathlib.Path) -> None:
@@ -204,7 +205,7 @@ def _make_folder(folder: pathlib.Path) -> None:
 
 
 def _write(path: pathlib.Path, content: bytes) -> pathlib.Path:
-    """Writes beside, under a name no other process takes, then renames."""
+    """Writes to a temporary file, whose name no other process uses, then renames it."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         try:
@@ -219,6 +220,6 @@ def _write(path: pathlib.Path, content: bytes) -> pathlib.Path:
 
 def _unwritable(folder: pathlib.Path, error: OSError) -> DataError:
     return DataError(
-        f"expected to write downloads to {folder}, found: {error.strerror}; make room or set "
-        "XDG_CACHE_HOME to a folder that can be written to"
+        f"{folder}: expected a writable folder for downloads, found: {error.strerror}; free some "
+        "space or set XDG_CACHE_HOME to a writable folder"
     )

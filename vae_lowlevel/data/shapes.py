@@ -21,6 +21,7 @@ from vae_lowlevel.types import Examples
 CLASS_NAMES = ("ellipse", "square", "heart")
 FACTOR_NAMES = ("shape", "scale", "orientation", "x", "y")
 
+_TRAIN_SEED, _TEST_SEED = 0, 1
 _SMALLEST_SCALE = 0.5
 _RADIUS = 0.25  # of the circle around a shape of scale 1, as a part of the image size
 _BORDER = 1.0  # pixels that stay black all around
@@ -28,6 +29,17 @@ _ASPECT = 0.5  # short by long axis of the ellipse
 _CHUNK_PIXELS = 1 << 16  # keeps the intermediate arrays in the processor's cache
 
 _Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def load_shapes(count: int, image_size: int) -> tuple[Examples, Examples]:
+    """Draws the training split and a test split of a sixth as many images, the same for every run.
+
+    Args:
+        count: number of training images.
+        image_size: as in `draw_shapes`.
+    """
+    train = draw_shapes(count, image_size, _TRAIN_SEED)
+    return train, draw_shapes(max(1, count // 6), image_size, _TEST_SEED)
 
 
 def draw_shapes(count: int, image_size: int, seed: int) -> Examples:

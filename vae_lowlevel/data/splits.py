@@ -1,27 +1,41 @@
-"""Which examples are held out of training, and grey images drawn as black and white ones."""
+"""Chooses the examples that are held out of training: for test and for validation."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 
 from vae_lowlevel.data.batching import permutation
 from vae_lowlevel.errors import ConfigError, DataError
-from vae_lowlevel.types import Dataset, Examples
+
+_MAX_DEFAULT_VALIDATION = 5000
+
+
+def validation_size(count: int, given: int | None) -> int:
+    """Returns how many examples are held out for validation.
+
+    Args:
+        count: size of the training split before any examples are held out of it.
+        given: the number that the user sets; None for the default, a tenth of `count` but at most
+            5000.
+
+    Example:
+        >>> validation_size(60000, None), validation_size(100, None), validation_size(100, 30)
+        (5000, 10, 30)
+    """
+    return min(_MAX_DEFAULT_VALIDATION, count // 10) if given is None else given
 
 
 def split_test(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits a tenth off, the same each time, of data that come without a test split.
+    """Holds out a tenth of data without a test split: the same examples each time.
 
     Args:
-        count: how many examples there are.
+        count: number of examples.
 
     Returns:
-        the numbers of those that stay and of those that are the test split, int32, rising.
+        the row numbers of the examples that remain and of the test split, int32, ascending.
 
     Raises:
-        DataError: there are less than two.
+        DataError: there are fewer than two examples.
     """
     if count < 2:
         raise DataError(
@@ -32,71 +46,25 @@ def split_test(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[size:]), np.sort(order[:size])
 
 
-def split_validation(count: int, validation_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits validation examples off the training split.
+def split_validation(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out validation examples.
 
-    A smaller validation set is a part of a larger one.
+    A smaller validation split is a subset of a larger one.
 
     Args:
-        count: how many training examples there are, those of the test split taken out.
-        validation_size: how many to hold out.
+        count: number of training examples, without those of the test split.
+        size: number of examples to hold out.
 
     Returns:
-        the numbers of those that stay and of those that are held out, int32, rising.
+        the row numbers of the examples that remain and of those held out, int32, ascending.
 
     Raises:
-        ConfigError: nothing is left to train on.
+        ConfigError: no example remains.
     """
-    if validation_size >= count:
+    if size >= count:
         raise ConfigError(
-            f"--validation_size={validation_size} must be less than the {count} training "
-            "examples of the data set"
+            f"--validation_size={size} must be less than the {count} training examples of the "
+            "data set"
         )
     order = permutation(count, "validation")
-    return np.sort(order[validation_size:]), np.sort(order[:validation_size])
-
-
-# Drawn at once; the draws do not depend on it.
-CHUNK = 1000
-
-
-def binarize(dataset: Dataset, kind: str) -> Dataset:
-    """Returns a data set whose pixels are 255 with the probability of their grey level, else 0.
-
-    A draw depends on an example's place in its split alone, so that all runs see the same images.
-
-    Args:
-        dataset: grey images.
-        kind: "none", nothing is drawn; "static", all splits; "dynamic", validation and test, while
-            the training split stays grey for the objective to draw from at every step.
-    """
-    if kind == "none":
-        return dataset
-    drawn = {
-        "validation": binarize_examples(dataset.validation, seed=1),
-        "test": binarize_examples(dataset.test, seed=2),
-    }
-    if kind == "static":
-        drawn["train"] = binarize_examples(dataset.train, seed=0)
-    return dataclasses.replace(dataset, **drawn)
-
-
-def binarize_examples(examples: Examples, seed: int) -> Examples:
-    """Draws each pixel, uint8 0 or 255: 255 with probability pixel / 255.
-
-    Args:
-        examples: grey images.
-        seed: of the draws.
-
-    References:
-        Larochelle, Murray, "The Neural Autoregressive Distribution Estimator", 2011
-        (a fixed draw, so that results compare).
-    """
-    random = np.random.Generator(np.random.PCG64(seed))
-    image = np.empty_like(examples.image)
-    for first in range(0, len(examples), CHUNK):
-        rows = slice(first, first + CHUNK)
-        # u in [0, 1): a white pixel is always drawn white, a black one black.
-        threshold = 255.0 * random.random(examples.image[rows].shape, np.float32)
-        image[rows] = 255 * (threshold < examples.image[rows])
-    return dataclasses.replace(examples, image=image)
+    return np.sort(order[size:]), np.sort(order[:size])

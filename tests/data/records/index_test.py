@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.data.records.files import write_records
 from vae_lowlevel.data.records.index import index_records, raise_damage
+from vae_lowlevel.data.records.shards import write_records
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import vae_lowlevel.data.records.service
-from vae_lowlevel.data.records.files import write_records
 from vae_lowlevel.data.records.index import index_records
 from vae_lowlevel.data.records.service import ServiceStream
+from vae_lowlevel.data.records.shards import write_records
 from vae_lowlevel.data.records.stream import RecordStream
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.training.feed import StreamedFeed

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_lowlevel.data.records.files import (
+from vae_lowlevel.data.records.shards import (
     CLASS_NAMES_FILE,
     FRAME_BYTES,
     check_one_size,

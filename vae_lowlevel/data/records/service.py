@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from vae_lowlevel.data.records.files import reason_of
+from vae_lowlevel.data.records.shards import reason_of
 from vae_lowlevel.data.records.stream import RecordStream
 from vae_lowlevel.errors import ConfigError, DataError
 

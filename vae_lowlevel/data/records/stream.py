@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from vae_lowlevel.data.batching import permutation, raw_draws
 from vae_lowlevel.data.images import margins
-from vae_lowlevel.data.records.files import FEATURES, reason_of
 from vae_lowlevel.data.records.index import RecordIndex, raise_damage
+from vae_lowlevel.data.records.shards import FEATURES, reason_of
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-import vae_lowlevel.data.records.split
+import vae_lowlevel.data.records.dataset
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.data.load import load_dataset
-from vae_lowlevel.data.records.files import write_class_names, write_records
+from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.records.stream import RecordStream
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Examples
@@ -97,9 +97,9 @@ def test_validation_that_leaves_nothing_is_refused_as_ever(tmp_path):
 def test_held_out_splits_too_large_for_memory_are_refused(tmp_path, monkeypatch):
     write(tmp_path)
     # 6 validation and 5 test images of 20 bytes.
-    monkeypatch.setattr(vae_lowlevel.data.records.split, "DEFAULT_RESIDENT_BYTES", 220)
+    monkeypatch.setattr(vae_lowlevel.data.records.dataset, "DEFAULT_RESIDENT_BYTES", 220)
     assert len(load(tmp_path).test) == 5
-    monkeypatch.setattr(vae_lowlevel.data.records.split, "DEFAULT_RESIDENT_BYTES", 219)
+    monkeypatch.setattr(vae_lowlevel.data.records.dataset, "DEFAULT_RESIDENT_BYTES", 219)
     with pytest.raises(DataError, match=r"at most 219 bytes together, .* found 220; give test sh"):
         load(tmp_path)
     assert len(load(tmp_path, resident_bytes=220).test) == 5

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.data.load import load_dataset
-from vae_lowlevel.data.records.files import load_records, write_class_names, write_records
+from vae_lowlevel.data.records.shards import load_records, write_class_names, write_records
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 

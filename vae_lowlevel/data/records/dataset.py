@@ -9,10 +9,10 @@ import numpy as np
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.config.data import DEFAULT_RESIDENT_BYTES
 from vae_lowlevel.data.images import pad_images
-from vae_lowlevel.data.records.files import find_shards, read_class_names, read_test_split
 from vae_lowlevel.data.records.index import index_records
+from vae_lowlevel.data.records.shards import find_shards, read_class_names, read_test_split
 from vae_lowlevel.data.records.stream import RecordStream
-from vae_lowlevel.data.splits import split_test, split_validation
+from vae_lowlevel.data.splits import split_test, split_validation, validation_size
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Dataset
 
@@ -49,7 +49,9 @@ def load_streamed(config: DataConfig) -> Dataset:
     kept, tested = np.arange(len(index), dtype=np.int32), None
     if not test_files:
         kept, tested = split_test(len(index))
-    rows, validated = split_validation(len(kept), config.validation_size)
+    rows, validated = split_validation(
+        len(kept), validation_size(len(index), config.validation_size)
+    )
     names = read_class_names(train_files)
     stream = RecordStream(
         index,
