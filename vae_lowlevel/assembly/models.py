@@ -39,6 +39,7 @@ def build_model(
         ConfigError: the model is conditional, and the data have no labels.
     """
     height, width, channels = image_shape
+    sizes = config.sizes
     if config.conditional and not num_classes:
         raise ConfigError("--conditional needs labels, but the data have no classes")
     # Numbers a label adds to every pixel and to z.
@@ -56,7 +57,7 @@ def build_model(
     decoder = {
         **shared,
         "image_shape": (height, width, channels * likelihood.parameters_per_value),
-        "in_features": config.latent_dim + label_size,
+        "in_features": sizes.latent_dim + label_size,
         "seed": fold(init_seed, "decoder"),
     }
     if config.network == "mlp":
@@ -66,7 +67,7 @@ def build_model(
             mlp_decoder(**decoder, units=config.decoder_units, gated=gated),
         )
     elif config.network == "resnet":
-        levels = {"filters": config.resnet_filters, "blocks": config.resnet_blocks}
+        levels = {"filters": sizes.resnet_filters, "blocks": sizes.resnet_blocks}
         networks = (
             resnet_encoder(**encoder, **levels, norm=config.normalization),
             resnet_decoder(**decoder, **levels, norm=config.normalization),
@@ -92,7 +93,7 @@ def build_model(
     if config.model == "sparse_autoencoder":
         return SparseAutoencoder(
             image_shape=image_shape,
-            latent_dim=config.latent_dim,
+            latent_dim=sizes.latent_dim,
             encoder=encoder,
             code=posterior,
             decoder=decoder_network,
@@ -100,7 +101,7 @@ def build_model(
         )
     vae = VariationalAutoencoder(
         image_shape=image_shape,
-        latent_dim=config.latent_dim,
+        latent_dim=sizes.latent_dim,
         encoder=encoder,
         posterior=posterior,
         prior=_build_prior(
@@ -127,14 +128,15 @@ def build_float32_model(
 
 
 def _build_posterior(config: ModelConfig, seed: tf.Tensor) -> tf.Module:
+    latent_dim = config.sizes.latent_dim
     if config.model == "sparse_autoencoder":
-        return SparseCode(config.latent_dim, config.latent_activation)
+        return SparseCode(latent_dim, config.latent_activation)
     if config.posterior == "full":
-        return posteriors.FullPosterior(config.latent_dim)
+        return posteriors.FullPosterior(latent_dim)
     if config.posterior == "iaf":
         made = [
             Made(
-                config.latent_dim,
+                latent_dim,
                 config.iaf_context,
                 units=config.iaf_units,
                 activation=ACTIVATIONS[config.activation],
@@ -143,8 +145,8 @@ def _build_posterior(config: ModelConfig, seed: tf.Tensor) -> tf.Module:
             )
             for index in range(config.iaf_steps)
         ]
-        return posteriors.AutoregressiveFlowPosterior(config.latent_dim, config.iaf_context, made)
-    return posteriors.DiagonalPosterior(config.latent_dim)
+        return posteriors.AutoregressiveFlowPosterior(latent_dim, config.iaf_context, made)
+    return posteriors.DiagonalPosterior(latent_dim)
 
 
 def _build_prior(
@@ -154,14 +156,15 @@ def _build_prior(
     encode: Callable[[tf.Tensor], Any],
     seed: tf.Tensor,
 ) -> tf.Module:
+    latent_dim = config.sizes.latent_dim
     if config.prior == "mixture":
-        return priors.MixturePrior(config.latent_dim, config.prior_components, seed=seed)
+        return priors.MixturePrior(latent_dim, config.prior_components, seed=seed)
     if config.prior == "vamp":
         return priors.VampPrior(encode, image_shape, config.prior_components, seed=seed)
     if config.prior == "flow":
         couplings = [
             coupling_network(
-                config.latent_dim,
+                latent_dim,
                 units=config.prior_flow_units,
                 activation=ACTIVATIONS[config.activation],
                 seed=fold(seed, f"coupling_{index}"),
@@ -169,8 +172,8 @@ def _build_prior(
             )
             for index in range(config.prior_flow_steps)
         ]
-        return priors.FlowPrior(config.latent_dim, couplings)
-    return priors.StandardPrior(config.latent_dim)
+        return priors.FlowPrior(latent_dim, couplings)
+    return priors.StandardPrior(latent_dim)
 
 
 def _build_likelihood(config: ModelConfig) -> tf.Module:

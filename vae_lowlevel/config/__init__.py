@@ -1,8 +1,9 @@
 """The settings of a run: frozen, checked dataclasses. No TensorFlow, so that errors come at once.
 
-Each field is also the flag of that name; `Config.from_flat` and `Config.to_flat` go between the
-groups and the flat names. A group, one a file, checks its own values; `Config` checks what two
-groups have to agree on.
+Each field is also the flag of that name. `Config.from_flat` and `Config.to_flat` convert between
+the groups and the flat names. A group, one per file, checks its own values; `Config` checks the
+combinations of several groups. Fields hold what the user gave, None where nothing was given;
+what follows from them (`Config.model_dir`, `ModelConfig.sizes`) is computed by properties.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from vae_lowlevel import files
 from vae_lowlevel.config.data import DataConfig
 from vae_lowlevel.config.model import ModelConfig
+from vae_lowlevel.config.network import NetworkSizes
 from vae_lowlevel.config.objective import ObjectiveConfig
 from vae_lowlevel.config.optimizer import OptimizerConfig
 from vae_lowlevel.config.run import RunConfig
@@ -26,6 +28,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "ModelConfig",
+    "NetworkSizes",
     "ObjectiveConfig",
     "OptimizerConfig",
     "RunConfig",
@@ -33,10 +36,18 @@ __all__ = [
     "TrainingConfig",
 ]
 
+# The default --validation_size of the published data sets, whose tenth is not less.
+_PUBLISHED_VALIDATION_SIZE = 5000
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a training run.
+
+    Example:
+        >>> config = Config.from_flat({"network": "resnet", "variant": "small"})
+        >>> config.model.sizes.latent_dim, config.replace(variant="large").model.sizes.latent_dim
+        (64, 256)
 
     Raises:
         ConfigError: a value, or a combination of values, is not allowed.
@@ -51,37 +62,46 @@ class Config:
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        if self.training.early_stopping_patience and not self.data.validation_size:
+        if self.training.early_stopping_patience and self.data.validation_size == 0:
             raise ConfigError(
                 "--early_stopping_patience needs validation images, but --validation_size is 0"
             )
         if self.data.tf_data_service and self.training.deterministic:
             raise ConfigError(
-                f"--tf_data_service={self.data.tf_data_service} does not give the data in the same "
-                "order twice, so that no run repeats: add --deterministic=false, or leave it out"
+                f"--tf_data_service={self.data.tf_data_service} does not return the data in the "
+                "same order twice, so no run can be repeated: add --deterministic=false, or leave "
+                "the service out"
             )
-        _check_distributions(self)
-        if self.model.model != "vae" and (self.objective.free_bits or self.objective.capacity):
-            raise ConfigError(
-                "--free_bits and --capacity are about the KL, which --model="
-                f"{self.model.model} has not; leave them out, or use --model=vae"
-            )
-        if not self.run.model_dir:
-            run = dataclasses.replace(self.run, model_dir=os.path.join("runs", self.data.name))
-            object.__setattr__(self, "run", run)
+        _check_objective(self)
         _check_replicas(self)
 
     @property
+    def model_dir(self) -> str:
+        """The run folder: `--model_dir`, or `runs/<name of the data set>`."""
+        return self.run.model_dir or os.path.join("runs", self.data.name)
+
+    @property
     def name(self) -> str:
-        """The name of the run folder, which the export takes too."""
-        return os.path.basename(os.path.abspath(self.run.model_dir))
+        """The name of the run folder, which is also the name of the export."""
+        return os.path.basename(os.path.abspath(self.model_dir))
 
     @property
     def has_batch_means(self) -> bool:
         """Whether the loss of an example depends on a mean over the whole batch."""
+        return self.objective.limits_kl or self.model.model == "sparse_autoencoder"
+
+    @property
+    def best_criterion(self) -> str:
+        """What chooses the best weights: "elbo" (higher is better) or "loss" (lower is better)."""
         objective = self.objective
-        is_sparse = self.model.model == "sparse_autoencoder"
-        return bool(objective.free_bits or objective.capacity or is_sparse)
+        if self.training.best_by != "auto":
+            return self.training.best_by
+        is_weighted = (
+            self.has_batch_means
+            or objective.kl_weight != 1.0
+            or objective.pixel_reduction == "mean"
+        )
+        return "loss" if is_weighted else "elbo"
 
     @classmethod
     def groups(cls) -> dict[str, type]:
@@ -90,7 +110,7 @@ class Config:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> Config:
-        """Builds a config from `{flag name: value}`; what is left out keeps its default."""
+        """Builds a config from `{flag name: value}`; settings left out keep their defaults."""
         values = dict(values)
         groups = {}
         for name, group in cls.groups().items():
@@ -101,61 +121,103 @@ class Config:
         return cls(**groups)
 
     def to_flat(self) -> dict[str, Any]:
-        """Returns `{flag name: value}` of every setting."""
+        """Returns `{flag name: value}` of every setting, as given."""
         flat = {}
         for name in self.groups():
             flat.update(dataclasses.asdict(getattr(self, name)))
         return flat
 
+    def resolved_flat(self) -> dict[str, Any]:
+        """Returns `{flag name: value}` in which runs of the same settings are equal.
+
+        The sizes of the networks replace the shorthand `variant`, and the default
+        `validation_size` of a published data set its None. For other data sets it depends on the
+        number of images and stays None.
+        """
+        flat = {**self.to_flat(), **dataclasses.asdict(self.model.sizes)}
+        del flat["variant"]
+        if self.data.validation_size is None and self.data.is_published:
+            flat["validation_size"] = _PUBLISHED_VALIDATION_SIZE
+        return flat
+
     def replace(self, **changes: Any) -> Config:
-        """Returns a config in which the named settings have other values."""
+        """Returns a config in which the named settings have other values; None unsets one."""
         return self.from_flat({**self.to_flat(), **changes})
 
+    def on_one_device(self, device: str, device_index: int = 0) -> Config:
+        """Returns the settings for an evaluation on one device, however the run was trained.
 
-def _check_distributions(config: Config) -> None:
-    """Refuses an objective or data that the model's distributions do not go with."""
+        Args:
+            device: "auto", "cpu" or "gpu".
+            device_index: number of the GPU.
+        """
+        training = dataclasses.replace(self.training, device=device, device_index=device_index)
+        return dataclasses.replace(self, training=training, strategy=StrategyConfig())
+
+    def check_run_folder(self) -> None:
+        """Checks that training can write its run folder; reading a run does not depend on this.
+
+        Raises:
+            ConfigError: a TPU on another machine cannot reach the folder.
+        """
+        tpu = self.strategy.tpu
+        if tpu not in (None, "local") and not files.is_remote(self.model_dir):
+            raise ConfigError(
+                f"--model_dir={self.model_dir}: --tpu={tpu} writes checkpoints from its own "
+                "machines, so the run folder must be an address that they reach, such as "
+                "gs://bucket/runs/mine"
+            )
+
+
+def _check_objective(config: Config) -> None:
+    """Refuses an objective or data that do not fit the model."""
     model, objective, binarize = config.model, config.objective, config.data.binarize
     if objective.kl_estimator == "analytic" and not model.has_closed_form_kl:
         raise ConfigError(
-            f"--kl_estimator=analytic: the KL of posterior {model.posterior} from prior "
-            f"{model.prior} has no closed form; take --kl_estimator=auto, or --posterior=diagonal "
+            f"--kl_estimator=analytic: the KL of --posterior={model.posterior} from --prior="
+            f"{model.prior} has no closed form; use --kl_estimator=auto, or --posterior=diagonal "
             "or full with --prior=standard"
         )
     is_squared_error = model.likelihood == "gaussian" and objective.pixel_reduction == "mean"
     if is_squared_error and model.scale_kind != "fixed":
         raise ConfigError(
             f"--likelihood_scale_kind={model.scale_kind} with --pixel_reduction=mean: the squared "
-            "error would leave the scale untrained; take --pixel_reduction=sum or a fixed scale"
+            "error would not train the scale; use --pixel_reduction=sum or a fixed scale"
         )
     if binarize != "none" and model.likelihood != "bernoulli":
         raise ConfigError(
-            f"--binarize={binarize} leaves black and white pixels, which are not for --likelihood="
-            f"{model.likelihood}: take --likelihood=bernoulli or --binarize=none"
+            f"--binarize={binarize} makes black and white pixels, which do not fit --likelihood="
+            f"{model.likelihood}: use --likelihood=bernoulli or --binarize=none"
+        )
+    if model.model == "vae":
+        return
+    if objective.limits_kl:
+        raise ConfigError(
+            f"--free_bits and --capacity limit the KL, but --model={model.model} has no KL; leave "
+            "them out, or use --model=vae"
+        )
+    if config.training.best_by == "elbo":
+        raise ConfigError(
+            f"--best_by=elbo: --model={model.model} has no ELBO; use --best_by=loss or auto"
         )
 
 
 def _check_replicas(config: Config) -> None:
-    """Refuses settings that do not go with several replicas, or with parts of a batch."""
+    """Refuses settings that do not work with several replicas, or with parts of a batch."""
     training, kind = config.training, config.strategy.distribution_strategy
     if training.accumulate_steps > 1 and config.has_batch_means:
         raise ConfigError(
             f"--accumulate_steps={training.accumulate_steps}: the loss of --free_bits, --capacity "
-            "and --model=sparse_autoencoder takes a mean over the whole batch, which its parts do "
-            "not know; leave the flag out"
+            "and --model=sparse_autoencoder depends on a mean over the whole batch, which a "
+            "micro-batch does not know; leave --accumulate_steps out"
         )
     if training.device == "gpu" and kind != "one_device":
         raise ConfigError(
-            f"--device=gpu is one GPU, but --distribution_strategy is {kind}; choose how many with "
-            "--num_gpus"
-        )
-    tpu, model_dir = config.strategy.tpu, config.run.model_dir
-    if tpu not in (None, "local") and not files.is_remote(model_dir):
-        raise ConfigError(
-            f"--model_dir={model_dir}: --tpu={tpu} writes checkpoints from its own machines, so "
-            "the run folder must be an address that they reach, such as gs://bucket/runs/mine"
+            f"--device=gpu is a single GPU, but --distribution_strategy is {kind}; leave --device "
+            "out, and set the number of GPUs with --num_gpus"
         )
     if config.run.overwrite and kind == "multi_worker_mirrored":
         raise ConfigError(
-            "--overwrite: one worker would delete what another has begun; delete "
-            f"{config.run.model_dir} before the workers start"
+            "--overwrite: one worker would delete what another has started; delete "
+            f"{config.model_dir} before the workers start"
         )

@@ -39,8 +39,11 @@ class DataConfig:
         "and the cache folder.",
         resume="free",
     )
-    validation_size: int = option(
-        5000, "Examples held out from the training set for validation.", at_least=0
+    validation_size: int | None = option(
+        None,
+        "Number of training images held out for validation (default: 5000, or a tenth of the "
+        "training images where that is less).",
+        at_least=0,
     )
     image_size: int = option(
         32,
@@ -104,6 +107,11 @@ class DataConfig:
                 f"{self.dataset}; write its records with tools/make_records, or leave the service "
                 "out"
             )
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is MNIST, Fashion-MNIST or CIFAR-10, with 50,000 training images or more."""
+        return SOURCES.get(self.dataset) == "downloaded"
 
     @property
     def name(self) -> str:

@@ -1,179 +1,154 @@
-"""Settings of the model: its networks and distributions."""
+"""Settings of the model: its kind, its networks and its distributions."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
-from vae_lowlevel.config.distributions import DistributionOptions, check_distributions
 from vae_lowlevel.config.fields import check, option
-from vae_lowlevel.config.variants import DEFAULT_VARIANT, VARIANTS
+from vae_lowlevel.config.network import NetworkSettings, check_network
 from vae_lowlevel.errors import ConfigError
 
-DEFAULT_LATENT_DIM = 16
+# The bounds of a learned scale, as in distributions/likelihoods.py.
+_MIN_SCALE, _MAX_SCALE = math.exp(-5.0), math.exp(5.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig(DistributionOptions):
+class ModelConfig(NetworkSettings):
     """Model."""
 
     model: str = option(
         "vae",
-        "vae: q(z|x), p(z) and p(x|z). sparse_autoencoder: a deterministic code with a penalty on "
-        "the mean activity of its units; it cannot be sampled.",
+        "vae: variational autoencoder with q(z|x), p(z) and p(x|z). sparse_autoencoder: "
+        "deterministic code with a penalty on the mean activity of its units; it cannot be "
+        "sampled.",
         choices=("vae", "sparse_autoencoder"),
     )
     conditional: bool = option(
-        False, "vae: encoder and decoder see the label too; needs data with classes."
+        False,
+        "vae: pass the class label to the encoder and the decoder; needs data with labels.",
     )
     latent_activation: str = option(
         "sigmoid",
-        "sparse_autoencoder: activation of the code. The activity that the penalty counts is the "
-        "code (sigmoid), (1 + code) / 2 (tanh) or 1 - exp(-code) (relu, softplus).",
+        "sparse_autoencoder: activation function of the code. The penalised activity is the code "
+        "(sigmoid), (1 + code) / 2 (tanh) or 1 - exp(-code) (relu, softplus).",
         choices=("sigmoid", "tanh", "relu", "softplus"),
     )
-    network: str = option("conv", "Body of encoder and decoder.", choices=("conv", "mlp", "resnet"))
-    variant: str | None = option(
-        None,
-        "resnet: size of the networks (default: small), which the flags below change in part: "
-        + "; ".join(
-            f"{name}, filters {','.join(map(str, variant.filters))}, for {variant.suits}"
-            for name, variant in VARIANTS.items()
-        )
-        + ".",
-        choices=tuple(VARIANTS),
+    posterior: str = option(
+        "diagonal",
+        "q(z|x). diagonal, full: Gaussian with diagonal or full covariance. iaf: diagonal Gaussian "
+        "transformed by an inverse autoregressive flow.",
+        choices=("diagonal", "full", "iaf"),
     )
-    latent_dim: int | None = option(
-        None,
-        f"Dimensions of the latent space (default: {DEFAULT_LATENT_DIM}; of resnet's variants "
-        + ", ".join(f"{name} {variant.latent_dim}" for name, variant in VARIANTS.items())
-        + ").",
+    iaf_steps: int = option(2, "iaf: number of autoregressive steps.", at_least=1)
+    iaf_units: tuple[int, ...] = option(
+        (128,), "iaf: units of each hidden layer of the masked network of a step.", at_least=1
+    )
+    iaf_context: int = option(
+        32,
+        "iaf: number of features that the encoder passes to every step, in addition to mean and "
+        "variance.",
         at_least=1,
     )
-    encoder_filters: tuple[int, ...] = option(
-        (32, 64), "conv: filters of each encoder convolution.", at_least=1
+    prior: str = option(
+        "standard",
+        "p(z). standard: N(0, I). mixture: learned diagonal Gaussians. vamp: mixture of the "
+        "posteriors of learned pseudo-inputs. flow: N(0, I) transformed by affine couplings "
+        "(RealNVP).",
+        choices=("standard", "mixture", "vamp", "flow"),
     )
-    encoder_strides: tuple[int, ...] = option(
-        (2, 2), "conv: stride of each encoder convolution.", at_least=1
+    prior_components: int = option(
+        100, "mixture: number of Gaussians; vamp: number of pseudo-inputs.", at_least=1
     )
-    encoder_units: tuple[int, ...] = option(
-        (128,), "Units of each dense encoder layer (conv: after the convolutions).", at_least=1
+    prior_flow_steps: int = option(6, "flow: number of coupling layers.", at_least=1)
+    prior_flow_units: tuple[int, ...] = option(
+        (64, 64), "flow: units of each hidden layer of a coupling network.", at_least=1
     )
-    decoder_units: tuple[int, ...] = option(
-        (), "Units of each dense decoder layer (conv: before the convolutions).", at_least=1
+    likelihood: str = option(
+        "bernoulli",
+        "p(x|z) of each pixel. bernoulli: cross-entropy. continuous_bernoulli: normalised density "
+        "over grey levels in [0, 1]. gaussian: normal density. discretized_logistic: probability "
+        "of each of the 256 grey levels; also reports bits per dimension.",
+        choices=("bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"),
     )
-    decoder_filters: tuple[int, ...] = option(
-        (64, 64, 32),
-        "conv: channels of the decoder's first feature map, then of each transposed convolution.",
-        at_least=1,
-    )
-    decoder_strides: tuple[int, ...] = option(
-        (2, 2), "conv: stride of each transposed convolution.", at_least=1
-    )
-    resnet_filters: tuple[int, ...] | None = option(
+    likelihood_scale: float | None = option(
         None,
-        "resnet: filters of each level (default: the variant's); each level halves the image.",
-        at_least=2,
+        "gaussian (standard deviation), discretized_logistic: scale of each pixel in units of the "
+        "[0, 1] range; the initial value of a learned scale (default: 1 if fixed, 0.1 if learned).",
+        above=0,
     )
-    resnet_blocks: tuple[int, ...] | None = option(
-        None,
-        "resnet: residual blocks of each level, or one number for all (default: the variant's).",
-        at_least=0,
-    )
-    normalization: str = option(
-        "group",
-        "resnet: normalisation within one example, of groups of channels or of all. There is no "
-        "batch normalisation: its result would depend on the number of replicas.",
-        choices=("group", "layer", "none"),
-    )
-    dense_layer: str = option(
-        "plain",
-        "mlp: hidden layers. gated: each is multiplied by a second one with a sigmoid.",
-        choices=("plain", "gated"),
-    )
-    kernel_size: int = option(3, "conv: height and width of every kernel.", at_least=1)
-    activation: str = option(
-        "relu",
-        "Activation of hidden layers; silu is also called swish.",
-        choices=("relu", "gelu", "silu", "elu", "tanh"),
-    )
-    precision: str = option(
-        "float32",
-        "Number format of the hidden layers; variables, distributions and losses are float32. "
-        "float16 trains with a dynamic loss scale.",
-        choices=("float32", "bfloat16", "float16"),
+    likelihood_scale_kind: str = option(
+        "auto",
+        "gaussian, discretized_logistic: how the scale is set. fixed: to likelihood_scale. "
+        "learned: one value for all pixels. per_pixel: by the decoder. auto: fixed for gaussian, "
+        "learned for discretized_logistic.",
+        choices=("auto", "fixed", "learned", "per_pixel"),
     )
 
     def __post_init__(self) -> None:
         check(self)
-        _check_lengths(self)
-        _check_model(self)
-        if self.network == "resnet":
-            self._take_from_variant()
-        else:
-            _refuse_resnet_settings(self)
-            if self.latent_dim is None:
-                object.__setattr__(self, "latent_dim", DEFAULT_LATENT_DIM)
-        check_distributions(self, self.latent_dim)
+        check_network(self)
+        _check_kind(self)
+        _check_distributions(self)
 
-    def _take_from_variant(self) -> None:
-        """Fills in what is not given, so that a run's settings say all there is to know."""
-        name = self.variant or DEFAULT_VARIANT
-        variant = VARIANTS[name]
-        filters = variant.filters if self.resnet_filters is None else self.resnet_filters
-        blocks = (variant.blocks,) if self.resnet_blocks is None else self.resnet_blocks
-        if not filters:
-            raise ConfigError("--resnet_filters needs at least one number")
-        if len(blocks) == 1:
-            blocks = blocks * len(filters)
-        _check_pair("resnet_filters", filters, "resnet_blocks", blocks)
-        latent_dim = variant.latent_dim if self.latent_dim is None else self.latent_dim
-        for field, value in (
-            ("variant", name),
-            ("latent_dim", latent_dim),
-            ("resnet_filters", filters),
-            ("resnet_blocks", blocks),
-        ):
-            object.__setattr__(self, field, value)
+    @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether KL(q(z|x) || p(z)) has a closed form: a Gaussian from N(0, I)."""
+        return self.posterior != "iaf" and self.prior == "standard"
+
+    @property
+    def scale_kind(self) -> str:
+        """The kind of the likelihood's scale: "fixed", "learned" or "per_pixel"."""
+        if self.likelihood_scale_kind != "auto":
+            return self.likelihood_scale_kind
+        return "learned" if self.likelihood == "discretized_logistic" else "fixed"
+
+    @property
+    def initial_scale(self) -> float:
+        """The likelihood's scale, or its initial value if it is learned."""
+        if self.likelihood_scale is not None:
+            return self.likelihood_scale
+        return 1.0 if self.scale_kind == "fixed" else 0.1
 
 
-def _check_model(model: ModelConfig) -> None:
-    if model.model != "vae":
-        for name, default in (("posterior", "diagonal"), ("prior", "standard")):
-            if getattr(model, name) != default:
-                raise ConfigError(
-                    f"--{name}={getattr(model, name)} is for --model=vae, got --model={model.model}"
-                )
-        if model.conditional:
-            raise ConfigError(f"--conditional is for --model=vae, got --model={model.model}")
-
-
-def _refuse_resnet_settings(model: ModelConfig) -> None:
-    for name in ("variant", "resnet_filters", "resnet_blocks"):
-        if getattr(model, name) is not None:
+def _check_kind(model: ModelConfig) -> None:
+    """Refuses settings of a VAE in another model."""
+    if model.model == "vae":
+        return
+    for name, default in (("posterior", "diagonal"), ("prior", "standard")):
+        value = getattr(model, name)
+        if value != default:
             raise ConfigError(
-                f"--{name} is a setting of --network=resnet, found --network={model.network}: "
-                "give --network=resnet, or leave it out"
+                f"--{name}={value} requires --model=vae, but --model is {model.model}: leave out "
+                f"--{name}, or use --model=vae"
             )
-
-
-def _check_lengths(model: ModelConfig) -> None:
-    if model.network == "conv":
-        _check_pair(
-            "encoder_filters", model.encoder_filters, "encoder_strides", model.encoder_strides
-        )
-        if not model.decoder_filters:
-            raise ConfigError("--decoder_filters needs at least one number for network conv")
-        _check_pair(
-            "decoder_filters after its first",
-            model.decoder_filters[1:],
-            "decoder_strides",
-            model.decoder_strides,
-        )
-
-
-def _check_pair(name: str, values: tuple, other_name: str, other: tuple) -> None:
-    if len(values) != len(other):
+    if model.conditional:
         raise ConfigError(
-            f"--{name} and --{other_name} need the same number of entries, "
-            f"got {len(values)} {values} and {len(other)} {other}"
+            f"--conditional requires --model=vae, but --model is {model.model}: leave out "
+            "--conditional, or use --model=vae"
+        )
+
+
+def _check_distributions(model: ModelConfig) -> None:
+    """Refuses distributions that do not fit together."""
+    if model.posterior == "iaf" and not model.iaf_units:
+        raise ConfigError("--iaf_units needs at least one number for --posterior=iaf")
+    if model.posterior == "iaf" and model.prior == "vamp":
+        raise ConfigError(
+            "--prior=vamp evaluates the density of the posterior at any z, which --posterior=iaf "
+            "computes only one dimension after another: use --posterior=diagonal or full, or "
+            "another prior"
+        )
+    latent_dim = model.sizes.latent_dim
+    if model.prior == "flow" and latent_dim < 2:
+        raise ConfigError(
+            "--prior=flow couples two halves of z, so --latent_dim must be at least 2, "
+            f"got {latent_dim}"
+        )
+    has_scale = model.likelihood in ("gaussian", "discretized_logistic")
+    is_learned = has_scale and model.scale_kind != "fixed"
+    if is_learned and not _MIN_SCALE < model.initial_scale < _MAX_SCALE:
+        raise ConfigError(
+            f"--likelihood_scale of a learned scale must be between {_MIN_SCALE:.4f} and "
+            f"{_MAX_SCALE:.1f}, got {model.initial_scale}"
         )

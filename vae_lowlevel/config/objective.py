@@ -80,6 +80,11 @@ class ObjectiveConfig:
                 "KL may cost; give one of the two"
             )
 
+    @property
+    def limits_kl(self) -> bool:
+        """Whether free bits or a capacity set what the KL may cost."""
+        return bool(self.free_bits) or self.capacity is not None
+
 
 def check_corruption(corruption: str, strength: float) -> None:
     """Checks that a strength that is a part of the pixels is one.

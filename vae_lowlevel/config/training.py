@@ -32,11 +32,29 @@ class TrainingConfig:
     steps_per_loop: int = option(
         100, "Steps between two reads of the host (a block).", at_least=1, resume="numerics"
     )
+    best_by: str = option(
+        "auto",
+        "Validation number that chooses the best weights and decides early stopping. elbo: it has "
+        "no KL weight, so all epochs compare, also during a KL warm-up. loss: what is minimised; "
+        "epochs compete only once KL weight and capacity have their final values. auto: loss if "
+        "the objective weighs its terms (kl_weight other than 1, free_bits, capacity, "
+        "pixel_reduction=mean, sparse_autoencoder), else elbo.",
+        choices=("auto", "elbo", "loss"),
+        resume="free",
+    )
     early_stopping_patience: int | None = option(
         None,
-        "Stop after so many epochs without a better validation score.",
+        "Number of epochs without a better validation score (see best_by) after which training "
+        "stops.",
         at_least=1,
         resume="total",
+    )
+    # Decides which noise a validation example gets, and so which of two close epochs is best.
+    evaluation_batch_size: int = option(
+        500,
+        "Examples per batch of validation and test; lower it when memory runs out.",
+        at_least=1,
+        resume="numerics",
     )
     seed: int = option(0, "Seed of initial weights, data order and noise.", at_least=0, below=2**31)
     deterministic: bool = option(
