@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
+from vae_lowlevel.layers.bias import add_bias
 from vae_lowlevel.layers.initializers import glorot_uniform
 
 
@@ -47,7 +48,7 @@ class Conv2D(tf.Module):
         """Maps [B, H, W, in] to `dtype` [B, ceil(H / stride), ceil(W / stride), out]."""
         kernel = tf.cast(self.kernel, self.dtype)
         x = tf.nn.conv2d(tf.cast(x, self.dtype), kernel, self.stride, "SAME")
-        x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
+        x = add_bias(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
 
@@ -92,7 +93,7 @@ class Conv2DTranspose(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, in] to `dtype` [B, H * stride, W * stride, out]."""
         x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(self.kernel, self.dtype), self.stride)
-        x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
+        x = add_bias(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
 
@@ -153,4 +154,4 @@ class UpsampleConv2D(tf.Module):
             first, middle, last = tf.split(kernel, 3, axis)
             kernel = tf.concat([last, last + middle, middle + first, first], axis)
         x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(kernel, self.dtype), 2)
-        return tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
+        return add_bias(x, self.bias)

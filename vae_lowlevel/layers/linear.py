@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
+from vae_lowlevel.layers.bias import add_bias
 from vae_lowlevel.layers.initializers import glorot_uniform
 from vae_lowlevel.randomness import fold
 
@@ -43,7 +44,7 @@ class Linear(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, in_features] to `dtype` [B, out_features]."""
         x = tf.linalg.matmul(tf.cast(x, self.dtype), tf.cast(self.kernel, self.dtype))
-        x = tf.nn.bias_add(x, tf.cast(self.bias, self.dtype))
+        x = add_bias(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
 
