@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import pytest
 
@@ -8,18 +9,33 @@ from vae_lowlevel.errors import DataError
 TEXT = bytes(range(256)) * 40
 
 
-@pytest.mark.parametrize("name", ["file.gz", "file"])
+SUM = download.sha256_of(TEXT)
+
+
 @pytest.mark.parametrize("stored", [TEXT, gzip.compress(TEXT)], ids=["raw", "gzip"])
-def test_the_content_decides_not_the_name(tmp_path, name, stored):
-    path = tmp_path / name
-    path.write_bytes(stored)
-    assert download.read_content(path) == TEXT
+def test_content_is_verified_as_it_is_or_decompressed(stored):
+    assert download.verify(stored, SUM, "origin") == TEXT
+
+
+def test_a_gzip_file_with_the_published_sum_stays_packed():
+    packed = gzip.compress(TEXT)
+    assert download.verify(packed, download.sha256_of(packed), "origin") is packed
+
+
+def test_a_wrong_sum_is_named_for_the_file_and_for_its_content():
+    other, packed = b"something else", gzip.compress(b"something else")
+    found, found_packed = download.sha256_of(other), download.sha256_of(packed)
+    with pytest.raises(DataError, match=f"^origin: expected SHA-256 {SUM}, found {found}$"):
+        download.verify(other, SUM, "origin")
+    named = re.escape(f"found {found_packed} (decompressed: {found})")
+    with pytest.raises(DataError, match=named):
+        download.verify(packed, SUM, "origin")
 
 
 def test_every_truncation_of_a_gzip_file_is_found():
     packed = gzip.compress(b"some content, some content")
     for length in range(2, len(packed)):
-        with pytest.raises(DataError, match=rf"origin: expected a whole gzip .*found {length} "):
+        with pytest.raises(DataError, match=rf"origin: expected a complete gzip .*found {length} "):
             download.decompress(packed[:length], "origin")
 
 
@@ -37,13 +53,7 @@ def test_bytes_after_the_gzip_stream_are_found():
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"absent: expected a file.*No such file"):
-        download.read_content(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"absent: expected a readable file.*No such file"):
+        download.read_bytes(tmp_path / "absent")
     with pytest.raises(DataError, match="Is a directory"):
-        download.read_content(tmp_path)
-
-
-def test_sha256_of_a_published_vector():
-    # FIPS 180-2, appendix B.1.
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert download.sha256_of(b"abc") == expected
+        download.read_bytes(tmp_path)

@@ -121,7 +121,7 @@ def test_a_full_disk_is_not_a_mirrors_fault(tmp_path, mirror, answer, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pathlib.Path, "write_bytes", full)
-    with pytest.raises(DataError, match=r"write downloads to .*No space left"):
+    with pytest.raises(DataError, match=r"writable folder for downloads.*No space left"):
         download.fetch("f.gz", [mirror.url], tmp_path, SUM)
     assert mirror.asked == ["/f.gz"]
 

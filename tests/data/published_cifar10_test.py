@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import tarfile
@@ -7,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from vae_lowlevel.data import cifar10
+from vae_lowlevel.data import formats, published
 from vae_lowlevel.data.download import sha256_of
 from vae_lowlevel.errors import DataError
 
@@ -27,10 +28,18 @@ def contents():
     return {f"cifar-10-batches-bin/{name}": batch(seed) for seed, name in enumerate(names)}
 
 
+ARCHIVE = "cifar-10-binary.tar.gz"
+
+
+def known_as(content):
+    """CIFAR-10 with the sum of another archive."""
+    return dataclasses.replace(published.CIFAR10, sums={ARCHIVE: sha256_of(content)})
+
+
 @pytest.fixture
 def make_archive(tmp_path, monkeypatch):
-    """Returns a function that packs files under the published name and sum; returns the path."""
-    monkeypatch.setattr(cifar10, "ROWS", ROWS)
+    """Returns a function that packs files under the published name: the path and its data set."""
+    monkeypatch.setattr(formats, "CIFAR10_ROWS", ROWS)
 
     def make(files, links=(), subfolder="cifar10"):
         buffer = io.BytesIO()
@@ -43,18 +52,17 @@ def make_archive(tmp_path, monkeypatch):
                 member = tarfile.TarInfo(name)
                 member.type, member.linkname = tarfile.SYMTYPE, target
                 archive.addfile(member)
-        path = tmp_path / subfolder / cifar10.ARCHIVE
+        path = tmp_path / subfolder / ARCHIVE
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
-        monkeypatch.setattr(cifar10, "SHA256", sha256_of(buffer.getvalue()))
-        return path
+        return path, known_as(buffer.getvalue())
 
     return make
 
 
 def test_files_become_images_by_the_published_layout(make_archive, tmp_path):
-    make_archive(contents())
-    train, test = cifar10.load_cifar10(str(tmp_path))
+    _, dataset = make_archive(contents())
+    train, test = published.load_published(dataset, str(tmp_path))
     assert train.image.shape == (5 * ROWS, 32, 32, 3)
     assert train.label.dtype == np.int32
     for index in range(5):
@@ -72,49 +80,50 @@ def test_files_become_images_by_the_published_layout(make_archive, tmp_path):
 def test_the_archive_is_found_in_the_folder_and_below(
     make_archive, tmp_path, monkeypatch, subfolder, by_variable
 ):
-    make_archive(contents(), subfolder=subfolder)
+    _, dataset = make_archive(contents(), subfolder=subfolder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("VAE_LOWLEVEL_DATA_DIR", str(tmp_path) if by_variable else "/nowhere")
-    train, _ = cifar10.load_cifar10(None if by_variable else str(tmp_path))
+    train, _ = published.load_published(dataset, None if by_variable else str(tmp_path))
     assert len(train) == 5 * ROWS
 
 
 def test_a_folder_without_the_archive_is_named(tmp_path):
-    with pytest.raises(DataError, match=rf"--data_dir={re.escape(str(tmp_path))}: expected cifar"):
-        cifar10.load_cifar10(str(tmp_path))
+    message = rf"--data_dir={re.escape(str(tmp_path))}: expected .*cifar10.*{ARCHIVE}"
+    with pytest.raises(DataError, match=message):
+        published.load_published(published.CIFAR10, str(tmp_path))
 
 
 def test_without_the_archive_it_is_downloaded_once(
-    make_archive, tmp_path, monkeypatch, mirror, answer
+    tmp_path, monkeypatch, make_archive, mirror, answer
 ):
-    archive = make_archive(contents())
-    content = archive.read_bytes()
-    archive.unlink()
-    mirror.answers[f"/{cifar10.ARCHIVE}"] = [answer(body=content)]
-    monkeypatch.setattr(cifar10, "MIRRORS", (mirror.url,))
+    path, dataset = make_archive(contents())
+    content = path.read_bytes()
+    path.unlink()
+    mirror.answers[f"/{ARCHIVE}"] = [answer(body=content)]
+    dataset = dataclasses.replace(dataset, mirrors=(mirror.url,))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("VAE_LOWLEVEL_DATA_DIR", raising=False)
     for _ in range(2):
-        assert len(cifar10.load_cifar10(None)[0]) == 5 * ROWS
-    assert mirror.asked == [f"/{cifar10.ARCHIVE}"]
-    kept = tmp_path / "cache" / "vae_lowlevel" / "cifar10" / cifar10.ARCHIVE
+        assert len(published.load_published(dataset, None)[0]) == 5 * ROWS
+    assert mirror.asked == [f"/{ARCHIVE}"]
+    kept = tmp_path / "cache" / "vae_lowlevel" / "cifar10" / ARCHIVE
     assert kept.read_bytes() == content
 
 
-def test_another_archive_is_refused_by_its_sum(make_archive, tmp_path, monkeypatch):
-    path = make_archive(contents())
-    wanted = "0" * 64
-    monkeypatch.setattr(cifar10, "SHA256", wanted)
+def test_another_archive_is_refused_by_its_sum(make_archive, tmp_path):
+    path, _ = make_archive(contents())
+    (wanted,) = published.CIFAR10.sums.values()
     found = sha256_of(path.read_bytes())
-    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: .*{wanted}, found {found}"):
-        cifar10.load_cifar10(str(tmp_path))
+    message = rf"{re.escape(str(path))}: .*{wanted}, found {found}.*replace.* {ARCHIVE} of cifar10"
+    with pytest.raises(DataError, match=message):
+        published.load_published(published.CIFAR10, str(tmp_path))
 
 
-def test_members_with_other_names_are_passed_over(make_archive, tmp_path):
+def test_members_with_other_names_are_ignored(make_archive, tmp_path):
     outside = {"../escaped.bin": b"x", "/escaped.bin": b"x", "cifar-10-batches-bin/readme": b"x"}
-    make_archive({**outside, **contents()})
+    _, dataset = make_archive({**outside, **contents()})
     before = set(tmp_path.rglob("*"))
-    assert len(cifar10.load_cifar10(str(tmp_path))[0]) == 5 * ROWS
+    assert len(published.load_published(dataset, str(tmp_path))[0]) == 5 * ROWS
     assert set(tmp_path.rglob("*")) == before
     assert not (tmp_path.parent / "escaped.bin").exists()
 
@@ -137,22 +146,15 @@ FIRST = "cifar-10-batches-bin/data_batch_1.bin"
 )
 def test_archives_of_other_content_are_refused(make_archive, tmp_path, changes, links, message):
     files = {**contents(), **changes}
-    path = make_archive({n: c for n, c in files.items() if c is not None}, links)
+    path, dataset = make_archive({n: c for n, c in files.items() if c is not None}, links)
     with pytest.raises(DataError, match=message) as caught:
-        cifar10.load_cifar10(str(tmp_path))
+        published.load_published(dataset, str(tmp_path))
     assert str(path) in str(caught.value)
 
 
-def test_a_damaged_archive_is_named(make_archive, tmp_path, monkeypatch):
-    path = make_archive(contents())
+def test_a_damaged_archive_is_named(make_archive, tmp_path):
+    path, _ = make_archive(contents())
     cut = path.read_bytes()[:-2000]
     path.write_bytes(cut)
-    monkeypatch.setattr(cifar10, "SHA256", sha256_of(cut))
-    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: not a readable .tar.gz file"):
-        cifar10.load_cifar10(str(tmp_path))
-
-
-def test_the_published_facts_are_well_formed():
-    assert re.fullmatch(r"[0-9a-f]{64}", cifar10.SHA256)
-    assert len(set(cifar10.CLASS_NAMES)) == 10
-    assert list(cifar10.CLASS_NAMES) == sorted(cifar10.CLASS_NAMES)
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: expected a .tar.gz file"):
+        published.load_published(known_as(cut), str(tmp_path))

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from vae_lowlevel.config import DataConfig
+from vae_lowlevel.data.images import CHUNK, binarize, binarize_examples
 from vae_lowlevel.data.load import load_dataset
-from vae_lowlevel.data.splits import CHUNK, binarize, binarize_examples
 from vae_lowlevel.types import Dataset, Examples
 
 
