@@ -1,9 +1,9 @@
 """Starts a program of the package: help and bad flags before TensorFlow, then a quiet TensorFlow.
 
 TensorFlow 2.21 writes information lines to file descriptor 2 that no environment variable stops.
-While a program runs, descriptor 2 leads to a small filter process that drops exactly these lines
-and passes everything else on. It is a process of its own so that the last words of a crash get
-through. Python's own `sys.stderr` (tracebacks, the progress bar) goes to the terminal directly.
+While a program runs, descriptor 2 is connected to a small filter process, which drops these lines
+and passes on all others. It is a separate process so that the last lines of a crash are shown.
+Python's own `sys.stderr` (tracebacks, the progress bar) is connected to the terminal directly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from vae_lowlevel.config.fields import Options
 from vae_lowlevel.config.flags import help_text, parse
 from vae_lowlevel.errors import (
     EXIT_DONE,
@@ -30,9 +31,8 @@ from vae_lowlevel.errors import (
 _HELP = {"-h", "-help", "--help", "--helpfull", "--helpshort"}
 
 # A log line of TensorFlow's C++ begins with severity, month and day (I0807, W0807, E0807), in older
-# versions with a time stamp and the severity (2026-08-07 10:11:12.345678: E). On a machine without
-# an NVIDIA device, CUDA's failure to start is reported as an error, E; where there is one, it is a
-# real error and is shown.
+# versions with a time stamp and the severity (2026-08-07 10:11:12.345678: E). Without an NVIDIA
+# device, CUDA's failure to start is logged as an error, E, and dropped; with one, it is shown.
 _FILTER = r"""
 import glob, re, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,7 +50,7 @@ noise = re.compile(
 names_a_task = re.compile(rb"/job:\w+/replica:\d+/task:\d+$")
 is_dropped = False
 for line in iter(sys.stdin.buffer.readline, b""):
-    # A dropped line may list tasks of a cluster on lines of their own.
+    # A dropped line may list the tasks of a cluster on the next lines.
     is_dropped = bool(noise.match(line) or (is_dropped and names_a_task.match(line.strip())))
     if not is_dropped:
         sys.stdout.buffer.write(line)
@@ -59,19 +59,19 @@ for line in iter(sys.stdin.buffer.readline, b""):
 
 
 def main(
-    usage: str, options: type, run: Callable[[Any], None], argv: list[str] | None = None
+    usage: str, options: type[Options], run: Callable[[Any], None], argv: list[str] | None = None
 ) -> int:
     """Parses flags, runs `run(options)` and returns the exit code.
 
     Args:
-        usage: the head of the help text.
+        usage: the first lines of the help text.
         options: what the flags are read into.
-        run: the program; imports TensorFlow itself, after the flags were found good.
-        argv: arguments without the program's name; default: of this process.
+        run: the program; it imports TensorFlow itself, after the flags have been checked.
+        argv: arguments without the program's name; default: those of this process.
 
     Returns:
-        0 done, 1 data or run-time error, 2 usage, 75 interrupted and saved, 130 stopped by Ctrl-C
-        while there was nothing to save.
+        0 done, 1 data or run-time error, 2 usage error, 75 interrupted with the state saved, 130
+        stopped by Ctrl-C with nothing to save.
     """
     argv = sys.argv[1:] if argv is None else argv
     if _HELP.intersection(argv):
@@ -79,7 +79,7 @@ def main(
         return EXIT_DONE
     try:
         parsed = parse(argv, options)
-        if not _wants_tensorflow_log(parsed):
+        if not (parsed.tensorflow_log or "TF_CPP_MIN_LOG_LEVEL" in os.environ):
             quiet_tensorflow()
         run(parsed)
     except ConfigError as error:
@@ -93,19 +93,15 @@ def main(
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         print(
-            "stopped before anything was to be saved; run the same command again", file=sys.stderr
+            "stopped before there was anything to save; run the same command again",
+            file=sys.stderr,
         )
         return EXIT_KILLED
     return EXIT_DONE
 
 
-def _wants_tensorflow_log(parsed: Any) -> bool:
-    run = getattr(parsed, "run", parsed)
-    return run.tensorflow_log or "TF_CPP_MIN_LOG_LEVEL" in os.environ
-
-
 def quiet_tensorflow() -> None:
-    """Leads descriptor 2 through the filter for the rest of this process."""
+    """Connects descriptor 2 to the filter for the rest of this process."""
     terminal = os.dup(2)
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, errors="backslashreplace")
@@ -118,5 +114,5 @@ def quiet_tensorflow() -> None:
     os.dup2(filtering.stdin.fileno(), 2)
     filtering.stdin.close()
     os.close(terminal)
-    # The filter ends by itself when the last writer of the pipe, this process, is gone.
+    # The filter ends by itself when this process, the last writer of the pipe, ends.
     filtering.returncode = 0

@@ -1,7 +1,7 @@
-"""Files of a run, on a disk of this machine or at an address such as gs://bucket/runs.
+"""Files of a run, on a local disk or at an address such as gs://bucket/runs.
 
-Addresses are read and written by TensorFlow's file systems. For a disk TensorFlow is not needed, so
-that a wrong folder is refused at once.
+TensorFlow's file systems read and write addresses. A local disk does not need TensorFlow, so that
+a wrong folder is refused at once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from vae_lowlevel.errors import ConfigError
 
 
 def is_remote(path: str) -> bool:
-    """Returns whether a path is an address: has a scheme."""
+    """Returns whether a path is an address, which has a scheme."""
     return "://" in path
 
 
 def check_reachable(path: str, flag: str) -> None:
-    """Checks that TensorFlow has a file system for an address.
+    """Checks that TensorFlow can read an address; a local path always passes.
 
     Raises:
-        ConfigError: it has none, or may not look there; names the flag.
+        ConfigError: there is no file system for the address, or access is denied.
     """
     if not is_remote(path):
         return
@@ -38,24 +38,24 @@ def check_reachable(path: str, flag: str) -> None:
 
 
 def is_file(path: str) -> bool:
-    """Returns whether there is such a file."""
+    """Returns whether the path is an existing file."""
     if is_remote(path):
         return _gfile().exists(path) and not _gfile().isdir(path)
     return os.path.isfile(path)
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether there is such a folder."""
+    """Returns whether the path is an existing folder."""
     return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
 def list_folder(path: str) -> list[str]:
-    """Returns the names in a folder."""
+    """Returns the names of the entries of a folder."""
     return _gfile().listdir(path) if is_remote(path) else os.listdir(path)
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder, with those above it, if it is missing."""
+    """Creates a folder and its parents where they are missing."""
     if is_remote(path):
         _gfile().makedirs(path)
     else:
@@ -63,7 +63,7 @@ def make_folder(path: str) -> None:
 
 
 def delete_folder(path: str) -> None:
-    """Deletes a folder with all that is in it."""
+    """Deletes a folder with its content."""
     if is_remote(path):
         _gfile().rmtree(path)
     else:
@@ -74,7 +74,7 @@ def read(path: str) -> bytes:
     """Returns the content of a file.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     if is_remote(path):
         import tensorflow as tf
@@ -89,16 +89,16 @@ def read(path: str) -> bytes:
 
 
 def write(path: str, content: bytes) -> None:
-    """Writes a file whole: beside its place, then renamed."""
-    beside = f"{path}.partial"
+    """Writes a file in one step: under a temporary name next to it, which is then renamed."""
+    partial = f"{path}.partial"
     if is_remote(path):
-        with _gfile().GFile(beside, "wb") as file:
+        with _gfile().GFile(partial, "wb") as file:
             file.write(content)
-        _gfile().rename(beside, path, overwrite=True)
+        _gfile().rename(partial, path, overwrite=True)
         return
-    with open(beside, "wb") as file:
+    with open(partial, "wb") as file:
         file.write(content)
-    os.replace(beside, path)
+    os.replace(partial, path)
 
 
 def _gfile() -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from vae_lowlevel import files
 from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.fields import Options
 from vae_lowlevel.config.model import ModelConfig
 from vae_lowlevel.config.network import NetworkSizes
 from vae_lowlevel.config.objective import ObjectiveConfig
@@ -41,7 +42,7 @@ _PUBLISHED_VALIDATION_SIZE = 5000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """All settings of a training run.
 
     Example:
@@ -84,6 +85,11 @@ class Config:
     def name(self) -> str:
         """The name of the run folder, which is also the name of the export."""
         return os.path.basename(os.path.abspath(self.model_dir))
+
+    @property
+    def tensorflow_log(self) -> bool:
+        """Whether TensorFlow's own start-up lines are shown."""
+        return self.run.tensorflow_log
 
     @property
     def has_batch_means(self) -> bool:

@@ -8,16 +8,16 @@ import re
 from vae_lowlevel.config.fields import check, option
 from vae_lowlevel.errors import ConfigError
 
-# With a path after a colon, or without one.
+# Names of data sets, with or without a path after a colon.
 SOURCES = {
     "cifar10": "downloaded",
     "fashion_mnist": "downloaded",
     "mnist": "downloaded",
-    "shapes": "drawn by the package, needs no download",
-    "folder:<path>": "PNG and JPEG images in one folder a class, or such folders in train/ and "
-    "test/",
-    "npz:<path>": "arrays image and, if there are, label, test_image, test_label",
-    "records:<glob>": "TFRecord shards as tools/make_records writes them",
+    "shapes": "drawn by the package, no download",
+    "folder:<path>": "PNG and JPEG images in one folder per class, or in such folders in train/ "
+    "and test/",
+    "npz:<path>": "array image and optional arrays label, test_image, test_label",
+    "records:<glob>": "TFRecord shards written by tools/make_records",
 }
 
 DEFAULT_RESIDENT_BYTES = 4 * 2**30
@@ -29,14 +29,12 @@ class DataConfig:
 
     dataset: str = option(
         "shapes",
-        "What to learn from: "
-        + "; ".join(f"{name}, {text}" for name, text in SOURCES.items())
-        + ".",
+        "Data set: " + "; ".join(f"{name}, {text}" for name, text in SOURCES.items()) + ".",
     )
     data_dir: str | None = option(
         None,
-        "Folder with the data files or with <dataset>/; looked into before $VAE_LOWLEVEL_DATA_DIR "
-        "and the cache folder.",
+        "Folder that contains the data files or a folder <dataset>/ with them; searched before "
+        "$VAE_LOWLEVEL_DATA_DIR and the cache folder.",
         resume="free",
     )
     validation_size: int | None = option(
@@ -47,41 +45,44 @@ class DataConfig:
     )
     image_size: int = option(
         32,
-        "Height and width in pixels that shapes are drawn in and images of folder: are resized to.",
+        "shapes, folder: height and width in pixels to which images are drawn or resized.",
         at_least=8,
     )
     pad_to: int | None = option(
         None,
-        "Height and width in pixels up to which images are padded with zeros on all sides.",
+        "Height and width in pixels to which images are padded with zeros on all sides.",
         at_least=1,
     )
     shapes_examples: int = option(
-        20000, "Training images of shapes; a sixth as many more are the test set.", at_least=6
+        20000,
+        "shapes: number of training images; the test set has a sixth of this number in addition.",
+        at_least=6,
     )
     binarize: str = option(
         "none",
-        "Draw pixels black or white with the probability of their grey level. static: once and for "
-        "all. dynamic: anew at every step; validation and test images once and for all.",
+        "Draws each pixel white with the probability of its grey level, else black. static: once "
+        "for all images. dynamic: again at every step for training images, once for validation and "
+        "test images.",
         choices=("none", "static", "dynamic"),
     )
 
     resident_bytes: int = option(
         DEFAULT_RESIDENT_BYTES,
-        "records: training shards of more bytes than this together are not read into memory but "
-        "streamed at every epoch; 0 streams any.",
+        "records: total size in bytes of the training shards above which they are streamed at "
+        "every epoch instead of read into memory; 0 always streams.",
         at_least=0,
         resume="numerics",
     )
     shuffle_buffer: int = option(
         10000,
-        "Streamed records: examples in memory that the next one is drawn from.",
+        "records, streamed: number of examples in memory from which the next one is drawn.",
         at_least=1,
         resume="numerics",
     )
     tf_data_service: str | None = option(
         None,
-        "records: stream through TensorFlow's data service at this address, grpc://<host>:<port>. "
-        "Each example comes once an epoch, in no promised order.",
+        "records: address of TensorFlow's data service to stream through, grpc://<host>:<port>. "
+        "Each example comes once per epoch, in no guaranteed order.",
         resume="numerics",
     )
 
@@ -103,8 +104,8 @@ class DataConfig:
             raise ConfigError(f"--tf_data_service must be grpc://<host>:<port>, got {address!r}")
         if not self.dataset.startswith("records:"):
             raise ConfigError(
-                f"--tf_data_service={address} reads --dataset=records:<glob>, got --dataset="
-                f"{self.dataset}; write its records with tools/make_records, or leave the service "
+                f"--tf_data_service={address} requires --dataset=records:<glob>, got --dataset="
+                f"{self.dataset}; write the records with tools/make_records, or leave the service "
                 "out"
             )
 
@@ -115,7 +116,7 @@ class DataConfig:
 
     @property
     def name(self) -> str:
-        """The data set's name for a folder: what it is, or the last part of its path."""
+        """The name of the data set for a folder: its kind, or the last part of its path."""
         kind, _, path = self.dataset.partition(":")
         stems = [part.replace("*", "").split(".")[0] for part in path.split("/")]
         return next((stem for stem in reversed(stems) if stem), kind)

@@ -1,7 +1,7 @@
 """Declares one setting as one dataclass field: default, help, range and what a change of it means.
 
-`flags.py` turns these fields into flags; `check` gives the same message for every bad value,
-from the command line and from Python.
+`flags.py` turns these fields into flags. `check` reports a bad value in the same words, whether it
+comes from the command line or from Python.
 """
 
 from __future__ import annotations
@@ -10,11 +10,34 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from vae_lowlevel.errors import ConfigError
 
 Resume = Literal["identity", "total", "numerics", "free"]
+
+
+class Options:
+    """What the flags of a program are read into: one group of settings; `Config` has several.
+
+    A subclass is a dataclass of `option` fields whose docstring is the title in `--help`.
+
+    Attributes:
+        tensorflow_log: whether TensorFlow's own start-up lines are shown.
+    """
+
+    tensorflow_log: bool
+
+    @classmethod
+    def groups(cls) -> dict[str, type]:
+        """Returns the dataclass of each group of settings, by the name of its attribute."""
+        return {"": cls}
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> Options:
+        """Builds the options from `{flag name: value}`; settings left out keep their defaults."""
+        return cls(**values)
 
 
 def option(
@@ -27,20 +50,22 @@ def option(
     at_most: float | None = None,
     below: float | None = None,
     resume: Resume = "identity",
+    instead_of: str | None = None,
 ) -> Any:
     """Declares a setting.
 
     Args:
-        default: the value when nothing is given; None for "not set".
-        help: one sentence for `--help`.
+        default: the value when the flag is not given; None for "not set".
+        help: text for `--help`: what the value does, and its unit.
         choices: the allowed strings.
-        at_least: inclusive lower bound (of each element of a tuple).
+        at_least: inclusive lower bound (for a tuple: of each element).
         above: exclusive lower bound.
         at_most: inclusive upper bound.
         below: exclusive upper bound.
-        resume: what it means for a run folder when the setting differs: "identity" makes it another
-            model, "total" may be raised, "numerics" only ends bitwise equality with an unbroken
-            run, "free" changes nothing that is learned.
+        resume: what a different value means when a run resumes. "identity": it is another model or
+            other data, so it is refused. "total": the length of the run changes. "numerics": the
+            result is not bit for bit that of an unbroken run. "free": nothing learned changes.
+        instead_of: name of a setting of the same group that excludes this one.
 
     Returns:
         A dataclass field.
@@ -49,6 +74,7 @@ def option(
         "help": help,
         "choices": choices,
         "resume": resume,
+        "instead_of": instead_of,
         "bounds": {
             "at least": (at_least, lambda value, bound: value >= bound),
             "above": (above, lambda value, bound: value > bound),
@@ -75,7 +101,7 @@ def check(settings: Any) -> None:
     """Checks type, choices and bounds of every field of a dataclass instance.
 
     Raises:
-        ConfigError: names the flag, what is allowed and what was given.
+        ConfigError: the message names the flag, what is allowed and what was given.
     """
     kinds = value_types(type(settings))
     for field in dataclasses.fields(settings):
@@ -95,6 +121,12 @@ def check(settings: Any) -> None:
         if kind is tuple and any(type(element) is not int for element in value):
             raise ConfigError(f"--{field.name} must be of type tuple of int, got {value!r}")
         _check_range(field, value)
+        other = field.metadata["instead_of"]
+        if other is not None and getattr(settings, other) is not None:
+            raise ConfigError(
+                f"--{other}={getattr(settings, other)} and --{field.name}={value} exclude each "
+                "other: give one of the two"
+            )
 
 
 def _check_range(field: dataclasses.Field, value: Any) -> None:

@@ -26,7 +26,7 @@ class ModelConfig(NetworkSettings):
     )
     conditional: bool = option(
         False,
-        "vae: pass the class label to the encoder and the decoder; needs data with labels.",
+        "vae: passes the class label to the encoder and the decoder; needs data with labels.",
     )
     latent_activation: str = option(
         "sigmoid",

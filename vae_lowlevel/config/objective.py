@@ -9,8 +9,9 @@ from vae_lowlevel.errors import ConfigError
 
 CORRUPTIONS = ("none", "gaussian", "mask", "salt_and_pepper")
 STRENGTH_HELP = (
-    "gaussian: standard deviation, in units of the [0, 1] range. mask: part of the pixels set to "
-    "0. salt_and_pepper: part of the pixels set to 0 or 1, as many to either."
+    "Strength of the corruption. gaussian: standard deviation in units of the [0, 1] range. mask: "
+    "fraction of the pixels set to 0. salt_and_pepper: fraction of the pixels set to 0 or 1, each "
+    "with equal probability."
 )
 
 
@@ -20,53 +21,57 @@ class ObjectiveConfig:
 
     pixel_reduction: str = option(
         "sum",
-        "sum: loss in nats an example. mean: reconstruction error a pixel (gaussian: squared "
-        "error, bernoulli: cross-entropy) + kl_weight x KL summed over the latent dimensions.",
+        "sum: loss in nats per example. mean: reconstruction error per pixel (gaussian: squared "
+        "error, bernoulli: cross-entropy) + kl_weight x KL, summed over the latent dimensions.",
         choices=("sum", "mean"),
     )
-    kl_weight: float = option(1.0, "Weight of the KL term (beta).", at_least=0)
+    kl_weight: float = option(1.0, "Weight of the KL term in the loss (beta).", at_least=0)
     kl_schedule: str = option(
-        "constant", "How the weight reaches kl_weight.", choices=("constant", "linear", "cyclical")
+        "constant",
+        "Schedule of the KL weight. linear: one rise from 0 to kl_weight. cyclical: such a rise in "
+        "every cycle.",
+        choices=("constant", "linear", "cyclical"),
     )
     kl_warmup_epochs: float = option(
-        5.0, "linear: epochs over which the weight rises from 0.", above=0
+        5.0, "linear: number of epochs over which the weight rises from 0.", above=0
     )
-    kl_cycle_epochs: float = option(10.0, "cyclical: epochs of one cycle.", above=0)
+    kl_cycle_epochs: float = option(10.0, "cyclical: length of a cycle in epochs.", above=0)
     kl_ramp_fraction: float = option(
-        0.5, "cyclical: part of a cycle in which the weight rises.", above=0, at_most=1
+        0.5, "cyclical: fraction of a cycle in which the weight rises.", above=0, at_most=1
     )
     free_bits: float = option(
         0.0,
-        "Nats a latent dimension may use before its KL is penalised (mean over the batch). A "
-        "Monte Carlo KL has no dimensions: the whole may use latent_dim times as many.",
+        "Nats per latent dimension below which the KL (mean over the batch) is not penalised. A "
+        "Monte Carlo KL is not split by dimension: its threshold is latent_dim times this value.",
         at_least=0,
     )
     kl_estimator: str = option(
         "auto",
-        "analytic: the closed form. monte_carlo: log q(z|x) - log p(z) at the one draw of z. auto: "
-        "the closed form where there is one (posterior diagonal or full, prior standard).",
+        "How the KL is computed. analytic: closed form. monte_carlo: log q(z|x) - log p(z) at one "
+        "sample of z. auto: analytic where there is a closed form (posterior diagonal or full, "
+        "prior standard).",
         choices=("auto", "monte_carlo", "analytic"),
     )
 
     capacity: float | None = option(
         None,
-        "Nats that the KL is drawn to: the loss takes kl_weight x |mean KL - C(t)|, C rising "
-        "linearly from 0 to this.",
+        "Target of the KL in nats: the loss contains kl_weight x |mean KL - C(t)|, and C rises "
+        "linearly from 0 to this value.",
         at_least=0,
     )
     capacity_epochs: float = option(
-        20.0, "capacity: epochs over which C rises from 0 to capacity.", above=0
+        20.0, "capacity: number of epochs over which C rises from 0 to capacity.", above=0
     )
     sparsity_target: float = option(
-        0.05, "sparse_autoencoder: wanted mean activity of a unit.", above=0, below=1
+        0.05, "sparse_autoencoder: target of the mean activity of a unit.", above=0, below=1
     )
     sparsity_weight: float = option(
         3.0, "sparse_autoencoder: weight of the sparsity penalty.", at_least=0
     )
     corruption: str = option(
         "none",
-        "Denoising: what is done to the images that the encoder sees in training and validation; "
-        "the target stays clean. The test split is measured clean and corrupted.",
+        "Corruption of the images that the encoder sees in training and validation; the target "
+        "stays clean (denoising). The test split is measured clean and corrupted.",
         choices=CORRUPTIONS,
     )
     corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
@@ -76,24 +81,24 @@ class ObjectiveConfig:
         check_corruption(self.corruption, self.corruption_strength)
         if self.capacity is not None and self.free_bits:
             raise ConfigError(
-                f"--capacity={self.capacity} and --free_bits={self.free_bits}: both set what the "
-                "KL may cost; give one of the two"
+                f"--capacity={self.capacity} and --free_bits={self.free_bits} both change the KL "
+                "term of the loss: give one of the two"
             )
 
     @property
     def limits_kl(self) -> bool:
-        """Whether free bits or a capacity set what the KL may cost."""
+        """Whether free bits or a capacity change the KL term of the loss."""
         return bool(self.free_bits) or self.capacity is not None
 
 
 def check_corruption(corruption: str, strength: float) -> None:
-    """Checks that a strength that is a part of the pixels is one.
+    """Checks that a strength that is a fraction of the pixels is at most 1.
 
     Raises:
-        ConfigError: it is more than all of them.
+        ConfigError: it is more.
     """
     if corruption in ("mask", "salt_and_pepper") and strength > 1:
         raise ConfigError(
-            f"--corruption_strength of {corruption} is a part of the pixels and must be at most 1, "
-            f"got {strength}"
+            f"--corruption_strength of {corruption} is a fraction of the pixels and must be at "
+            f"most 1, got {strength}"
         )

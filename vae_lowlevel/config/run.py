@@ -15,24 +15,27 @@ class RunConfig:
 
     model_dir: str | None = option(
         None,
-        "Run folder, or its address such as gs://bucket/runs/mine (default: runs/<name of the data "
-        "set>).",
+        "Run folder, also an address such as gs://bucket/runs/mine (default: runs/<name of the "
+        "data set>).",
         resume="free",
     )
-    overwrite: bool = option(False, "Delete the run folder and start anew.", resume="free")
+    overwrite: bool = option(
+        False, "Deletes the run in the run folder and starts again.", resume="free"
+    )
     export_dir: str = option(
         "saved_models",
-        "Folder of the exports <export_dir>/<name of the run folder>/<version>; empty for none.",
+        "Folder of the exports <export_dir>/<name of the run folder>/<version>; an empty value "
+        "exports nothing.",
         resume="free",
     )
     tensorflow_log: bool = option(
-        False, "Show TensorFlow's own start-up lines on stderr.", resume="free"
+        False, "Shows TensorFlow's own start-up lines on stderr.", resume="free"
     )
 
     def __post_init__(self) -> None:
         check(self)
         if files.is_remote(self.export_dir):
             raise ConfigError(
-                f"--export_dir={self.export_dir}: a version appears by the renaming of a folder, "
-                "which takes a disk; give a folder of this machine and copy the version from there"
+                f"--export_dir={self.export_dir}: an export is published by renaming a folder, "
+                "which needs a local disk; give a local folder and copy the version from there"
             )

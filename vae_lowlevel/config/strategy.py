@@ -17,40 +17,41 @@ class StrategyConfig:
 
     distribution_strategy: str = option(
         "one_device",
-        "How training is spread, with batch_size examples a step over all. mirrored: over the GPUs "
-        "of this machine. multi_worker_mirrored: over one such process a machine. tpu: over the "
-        "cores of a TPU.",
+        "How training is distributed; batch_size is the total over all replicas. mirrored: over "
+        "the GPUs of this machine. multi_worker_mirrored: over several machines, with one process "
+        "per machine. tpu: over the cores of a TPU.",
         choices=STRATEGIES,
         resume="numerics",
     )
     num_gpus: int | None = option(
         None,
-        "mirrored and multi_worker_mirrored: GPUs of this machine (default: all there are).",
+        "mirrored, multi_worker_mirrored: number of GPUs of this machine (default: all).",
         at_least=1,
         resume="numerics",
     )
     tpu: str | None = option(
         None,
-        "tpu: local on the machine that has it, or the name or grpc:// address of another.",
+        "tpu: local for a TPU of this machine, or the name or grpc:// address of another one.",
         resume="numerics",
     )
     cluster_resolver: str = option(
         "tf_config",
-        "multi_worker_mirrored: where the addresses of the workers come from. tf_config: the "
-        "variable TF_CONFIG. slurm: the variables srun sets. kubernetes: an Indexed Job with a "
-        "headless service.",
+        "multi_worker_mirrored: source of the addresses of the workers. tf_config: the environment "
+        "variable TF_CONFIG. slurm: the environment variables that srun sets. kubernetes: an "
+        "Indexed Job with a headless service.",
         choices=CLUSTER_RESOLVERS,
         resume="free",
     )
     num_workers: int | None = option(
-        None, "kubernetes: pods of the job.", at_least=1, resume="numerics"
+        None, "kubernetes: number of pods of the job.", at_least=1, resume="numerics"
     )
     kubernetes_service: str | None = option(
-        None, "kubernetes: the job's headless service.", resume="free"
+        None, "kubernetes: name of the headless service of the job.", resume="free"
     )
     worker_port: int = option(
         8888,
-        "slurm and kubernetes: port of a worker; several on one machine take those after it.",
+        "slurm, kubernetes: port of a worker; further workers on the same machine use the next "
+        "ports.",
         at_least=1,
         below=2**16,
         resume="free",
@@ -61,23 +62,23 @@ class StrategyConfig:
         strategy = self.distribution_strategy
         if self.num_gpus is not None and strategy not in ("mirrored", "multi_worker_mirrored"):
             raise ConfigError(
-                f"--num_gpus={self.num_gpus} goes with --distribution_strategy=mirrored or "
+                f"--num_gpus={self.num_gpus} requires --distribution_strategy=mirrored or "
                 f"multi_worker_mirrored, got {strategy}"
             )
         if (self.tpu is not None) != (strategy == "tpu"):
             raise ConfigError(
-                "--distribution_strategy=tpu and --tpu=<local or name> go together, got "
+                "--distribution_strategy=tpu and --tpu=<local or name> require each other, got "
                 f"--distribution_strategy={strategy} and --tpu={self.tpu}"
             )
         is_kubernetes = self.cluster_resolver == "kubernetes"
         if self.cluster_resolver != "tf_config" and strategy != "multi_worker_mirrored":
             raise ConfigError(
-                f"--cluster_resolver={self.cluster_resolver} goes with --distribution_strategy="
+                f"--cluster_resolver={self.cluster_resolver} requires --distribution_strategy="
                 f"multi_worker_mirrored, got {strategy}"
             )
         for name in ("num_workers", "kubernetes_service"):
             if (getattr(self, name) is not None) != is_kubernetes:
                 raise ConfigError(
-                    f"--{name} and --cluster_resolver=kubernetes go together, got "
+                    f"--{name} and --cluster_resolver=kubernetes require each other, got "
                     f"--{name}={getattr(self, name)} and --cluster_resolver={self.cluster_resolver}"
                 )
