@@ -46,6 +46,42 @@ def test_train_and_test_are_splits_with_the_classes_of_train(tmp_path):
     assert (names, train.label.tolist(), test.label.tolist()) == (("cat", "dog"), [0, 1], [1])
 
 
+def test_train_without_test_is_the_training_split(tmp_path):
+    write(tmp_path / "train" / "cat" / "a.png", flat(1))
+    write(tmp_path / "train" / "dog" / "a.png", flat(2))
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "labels.txt").write_text("not an image")
+    train, test, names = load_folder(str(tmp_path), 8)
+    assert (names, train.label.tolist(), test) == (("cat", "dog"), [0, 1], None)
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_other_folders_next_to_train_are_refused(tmp_path, with_test):
+    for name in ("train", "val", "cat", *(["test"] if with_test else [])):
+        write(tmp_path / name / "a.png", flat(1))
+    root = re.escape(str(tmp_path))
+    with pytest.raises(DataError, match=rf"^{root}: .*test/ next to train/, found cat, val; move"):
+        load_folder(str(tmp_path), 8)
+
+
+@pytest.mark.parametrize(
+    "files", [["test/a.png"], ["test/cat/a.png"], ["cat/a.png", "test/cat/b.png"]]
+)
+def test_a_test_split_without_train_is_refused(tmp_path, files):
+    for file in files:
+        write(tmp_path / file, flat(1))
+    root = re.escape(str(tmp_path))
+    with pytest.raises(DataError, match=rf"^{root}: expected train/ next to test/.*{root}/train"):
+        load_folder(str(tmp_path), 8)
+
+
+def test_without_train_a_class_may_be_called_test(tmp_path):
+    write(tmp_path / "quiz" / "a.png", flat(1))
+    write(tmp_path / "test" / "a.png", flat(2))
+    train, test, names = load_folder(str(tmp_path), 8)
+    assert (names, train.label.tolist(), test) == (("quiz", "test"), [0, 1], None)
+
+
 def test_images_in_the_folder_itself_have_no_class(tmp_path):
     write(tmp_path / "a.png", flat(1))
     train, _, names = load_folder(str(tmp_path), 8)
@@ -104,5 +140,5 @@ def test_folders_without_images_are_named(tmp_path):
 def test_classes_of_the_test_split_alone_are_refused(tmp_path):
     write(tmp_path / "train" / "cat" / "a.png", flat(1))
     write(tmp_path / "test" / "cow" / "a.png", flat(3))
-    with pytest.raises(DataError, match="expected classes of the training images, cat, found cow"):
+    with pytest.raises(DataError, match="expected only the training classes, cat, found cow"):
         load_folder(str(tmp_path), 8)

@@ -4,11 +4,14 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.data import shapes
 from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.data.records.shards import write_records
 from vae_lowlevel.errors import ConfigError, DataError
+from vae_lowlevel.types import Examples
 
 DATA_DIR = os.environ.get("VAE_LOWLEVEL_DATA_DIR")
 
@@ -125,3 +128,50 @@ def test_all_splits_are_padded():
         assert split.image.shape[1:] == (12, 12, 1)
     plain = load_dataset(small_shapes())
     np.testing.assert_array_equal(dataset.test.image[:, 1:10, 1:10], plain.test.image)
+
+
+@pytest.fixture
+def open_source(tmp_path):
+    """Returns a function: kind, number of training images -> the setting of a data set."""
+
+    def make(kind, count):
+        if kind == "folder":
+            (tmp_path / "train").mkdir()
+            for number in range(count):
+                image = np.full([8, 8, 1], number, np.uint8)
+                (tmp_path / "train" / f"{number}.png").write_bytes(tf.io.encode_png(image).numpy())
+            return {"dataset": f"folder:{tmp_path}", "image_size": 8}
+        image = np.zeros([count, 8, 8], np.uint8)
+        if kind == "npz":
+            np.savez(tmp_path / "a.npz", image=image)
+            return {"dataset": f"npz:{tmp_path}/a.npz"}
+        if kind in ("records", "streamed"):
+            examples = Examples(image[..., None], np.full(count, -1, np.int32))
+            write_records(examples, str(tmp_path), "train", 2)
+            resident_bytes = 0 if kind == "streamed" else 10**9
+            return {"dataset": f"records:{tmp_path}/*.tfrecord", "resident_bytes": resident_bytes}
+        return {"dataset": "shapes", "shapes_examples": count, "image_size": 8}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("shapes", [90, 10, 16]),
+        ("folder", [80, 10, 10]),
+        ("npz", [80, 10, 10]),
+        ("records", [80, 10, 10]),
+        ("streamed", [80, 10, 10]),
+    ],
+)
+def test_by_default_a_tenth_is_held_out_for_validation(open_source, kind, sizes):
+    dataset = load_dataset(DataConfig(**open_source(kind, 100)))
+    assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == sizes
+
+
+@pytest.mark.parametrize(("kind", "count"), [("npz", 4500), ("shapes", 5000), ("streamed", 4500)])
+def test_a_validation_size_that_is_set_is_not_lowered(open_source, kind, count):
+    config = DataConfig(**open_source(kind, 5000), validation_size=5000)
+    with pytest.raises(ConfigError, match=f"--validation_size=5000 .* less than the {count} "):
+        load_dataset(config)

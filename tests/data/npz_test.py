@@ -56,10 +56,14 @@ def test_images_without_channels_are_grey(save):
         ({"x_train": pixels()}, "expected an array named image, found x_train"),
         ({"image": pixels() / 255.0}, "expected image of uint8 .* found float64 [6, 4, 5, 3]"),
         ({"image": pixels(shape=(4,))}, "expected image of uint8 .* found uint8 [6, 4]"),
-        ({"image": pixels(0)}, "none of them 0, found uint8 [0, 4, 5, 3]"),
+        ({"image": pixels(0)}, "no dimension 0, found uint8 [0, 4, 5, 3]"),
         ({"image": pixels(), "label": np.zeros(5, int)}, "expected label .* [6], found int64 [5]"),
-        ({"image": pixels(), "label": np.zeros(6)}, "expected label of whole .* float64 [6]"),
-        ({"image": pixels(), "label": np.full(6, -2)}, "expected label from -1 on, found -2"),
+        ({"image": pixels(), "label": np.zeros(6)}, "expected label of integers .* float64 [6]"),
+        ({"image": pixels(), "label": np.full(6, -2)}, "expected label from -1 .* found -2 to -2"),
+        (
+            {"image": pixels(), "label": np.full(6, 2**31)},
+            "expected label from -1 to 2147483647, found 2147483648 to 2147483648",
+        ),
         (
             {"image": pixels(), "test_image": pixels(shape=(5, 4, 3))},
             "expected test_image of the size of image, 4x5x3, found 5x4x3",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_lowlevel.data.splits import split_test, split_validation
+from vae_lowlevel.data.splits import split_test, split_validation, validation_size
 from vae_lowlevel.errors import ConfigError, DataError
 
 
@@ -14,6 +14,23 @@ def test_a_tenth_is_the_test_split(count, size):
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, held_out])), np.arange(count))
     assert np.all(np.diff(kept) > 0)
     assert np.all(np.diff(held_out) > 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "given", "size"),
+    [
+        (9, None, 0),
+        (100, None, 10),
+        (49_999, None, 4999),
+        (50_000, None, 5000),
+        (60_000, None, 5000),
+        (100, 0, 0),
+        (100, 30, 30),
+        (100, 5000, 5000),
+    ],
+)
+def test_a_tenth_up_to_5000_is_the_default_validation_split(count, given, size):
+    assert validation_size(count, given) == size
 
 
 def test_a_smaller_validation_split_is_part_of_a_larger_one():

@@ -1,4 +1,8 @@
-"""Which examples make up each batch: shuffled for training, padded and masked for evaluation."""
+"""Which examples make up each batch: shuffled for training, padded and masked for evaluation.
+
+All orders come from Philox in NumPy, keyed by a purpose and numbers such as seed and epoch. They do
+not depend on TensorFlow, its version or the device.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,14 @@ from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.types import Examples
 
 
-def permutation(count: int, purpose: str, *numbers: int) -> np.ndarray:
-    """Returns a permutation of 0..count-1 drawn for a purpose.
-
-    It sorts raw draws, for `Generator.permutation` may change (NEP 19).
-
-    Args:
-        count: how many.
-        purpose: as in `raw_draws`.
-        *numbers: likewise.
-
-    Returns:
-        int32 [count].
-    """
-    return np.argsort(raw_draws(count, purpose, *numbers), kind="stable").astype(np.int32)
-
-
 def raw_draws(count: int, purpose: str, *numbers: int) -> np.ndarray:
-    """Returns the raw output of Philox for a purpose, which NumPy keeps stable across versions.
+    """Returns raw Philox output for a purpose, which NumPy keeps stable across versions.
 
     Args:
-        count: how many.
-        purpose: what it is for. The same purpose takes the same number of `numbers` each time:
-            NumPy does not tell a seed of (5,) from (5, 0).
-        *numbers: whatever else it depends on, each in [0, 2**32).
+        count: number of draws.
+        purpose: what they are for. Calls with the same purpose must pass the same number of
+            `numbers`: NumPy does not distinguish a seed of (5,) from (5, 0).
+        *numbers: what else the draws depend on, each in [0, 2**32).
 
     Returns:
         uint64 [count].
@@ -42,13 +30,29 @@ def raw_draws(count: int, purpose: str, *numbers: int) -> np.ndarray:
     return np.random.Philox([zlib.crc32(purpose.encode()), *numbers]).random_raw(count)
 
 
+def permutation(count: int, purpose: str, *numbers: int) -> np.ndarray:
+    """Returns a random permutation of 0..count-1.
+
+    It sorts raw draws because `Generator.permutation` may change between versions (NEP 19).
+
+    Args:
+        count: size of the permutation.
+        purpose: as in `raw_draws`.
+        *numbers: as in `raw_draws`.
+
+    Returns:
+        int32 [count].
+    """
+    return np.argsort(raw_draws(count, purpose, *numbers), kind="stable").astype(np.int32)
+
+
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     """Returns the order in which an epoch visits the examples.
 
     Args:
-        seed: of the run, in [0, 2**32).
-        epoch: counted from 0.
-        count: how many examples there are.
+        seed: seed of the run, in [0, 2**32).
+        epoch: number of the epoch, from 0.
+        count: number of examples.
 
     Returns:
         int32 [count], a permutation of 0..count-1.
@@ -57,14 +61,14 @@ def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def count_steps(count: int, batch_size: int) -> int:
-    """Returns how many whole batches an epoch has.
+    """Returns the number of complete batches in an epoch.
 
     Args:
-        count: how many training examples there are.
-        batch_size: examples a step.
+        count: number of training examples.
+        batch_size: number of examples per step.
 
     Raises:
-        ConfigError: there is less than one batch.
+        ConfigError: there are fewer examples than one batch.
     """
     if batch_size > count:
         raise ConfigError(
@@ -77,23 +81,24 @@ def count_steps(count: int, batch_size: int) -> int:
 class BatchOrder:
     """The examples of every training step, by global step number.
 
-    Each epoch goes through its own permutation and drops the remainder, so that all batches have
-    one size. Nothing but the step number decides, so a resumed run goes on in the same order.
+    Each epoch follows its own permutation and drops the remainder, so that all batches have one
+    size. The order depends only on seed and step number, so a resumed run continues in the same
+    order.
 
     Attributes:
-        steps_per_epoch: whole batches in an epoch, at least 1.
+        steps_per_epoch: number of complete batches in an epoch, at least 1.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        """Makes the order.
+        """Creates the order.
 
         Args:
-            count: how many training examples there are.
-            batch_size: examples a step.
-            seed: of the run, in [0, 2**32).
+            count: number of training examples.
+            batch_size: number of examples per step.
+            seed: seed of the run, in [0, 2**32).
 
         Raises:
-            ConfigError: there is less than one batch.
+            ConfigError: there are fewer examples than one batch.
         """
         self.steps_per_epoch = count_steps(count, batch_size)
         self._count = count
@@ -107,10 +112,10 @@ class BatchOrder:
 
         Args:
             step: the first step, counted from 0 over the whole run.
-            steps: how many.
+            steps: number of steps.
 
         Returns:
-            int32 [steps, batch_size], rows of the training split.
+            int32 [steps, batch_size], row numbers of the training split.
         """
         block = np.empty([steps, self._batch_size], np.int32)
         filled = 0
@@ -122,25 +127,25 @@ class BatchOrder:
         return block
 
     def _batches_of(self, epoch: int) -> np.ndarray:
-        """Returns int32 [steps_per_epoch, batch_size]; keeps that of one epoch."""
+        """Returns int32 [steps_per_epoch, batch_size]; caches one epoch."""
         if epoch != self._epoch:
             order = epoch_order(self._seed, epoch, self._count)
-            whole = order[: self.steps_per_epoch * self._batch_size]
-            self._batches = whole.reshape(self.steps_per_epoch, self._batch_size)
+            complete = order[: self.steps_per_epoch * self._batch_size]
+            self._batches = complete.reshape(self.steps_per_epoch, self._batch_size)
             self._epoch = epoch
         return self._batches
 
 
 def padded_batches(examples: Examples, batch_size: int) -> Iterator[tuple[Examples, np.ndarray]]:
-    """Yields all examples in order, in batches of one size, each example counted once.
+    """Yields all examples in order, in batches of one size, and a mask of the real rows.
 
     Args:
-        examples: a split, N of them; N may be 0.
-        batch_size: examples a batch, B.
+        examples: a split of N examples; N may be 0.
+        batch_size: number of rows per batch, B.
 
     Yields:
-        B examples, the last batch filled up with row 0 of the split; and float32 [B], 1 for an
-        example and 0 for filling.
+        B examples, the last batch padded with row 0 of the split; and float32 [B], 1 for an
+        example and 0 for padding.
     """
     for first in range(0, len(examples), batch_size):
         rows = np.arange(first, first + batch_size)

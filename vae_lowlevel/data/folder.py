@@ -1,4 +1,4 @@
-"""Images in class folders."""
+"""Reads images from class folders."""
 
 from __future__ import annotations
 
@@ -12,63 +12,90 @@ from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+TRAIN, TEST = "train", "test"
 
 
 def load_folder(path: str, image_size: int) -> tuple[Examples, Examples | None, tuple[str, ...]]:
     """Reads PNG and JPEG images and resizes them to squares.
 
-    The classes are the subfolders of `path`, in the order of their names; images that lie in `path`
-    itself have no class, -1. If there are folders `train` and `test`, each is read so, the classes
-    being those of `train`. Other files and hidden ones are passed over.
+    The subfolders of `path` are the classes, in the order of their names. Images directly in `path`
+    have no class: label -1. Other files, and files and folders that begin with a dot, are ignored.
 
-    The central square of an image is scaled with anti-aliasing. Images are grey, C = 1, if all of
-    them are; else all are RGB, C = 3. Transparency is dropped.
+    If there is a folder `train`, it is the training split and `test`, if there is one, the test
+    split: both are read like `path` above, with the classes of `train`. No other folder may be next
+    to `train`. Without `train`, a folder `test` is a class like the folders next to it.
+
+    The central square of each image is resized with anti-aliasing. If all images are grey, C = 1;
+    otherwise all are RGB, C = 3. Transparency is dropped.
 
     Args:
         path: the folder.
         image_size: height and width S of the result, in pixels.
 
     Returns:
-        the training split, the test split or None, and the class names.
+        the training split and the test split or None, image uint8 [N, S, S, C], label int32 [N];
+        and the class names.
 
     Raises:
-        DataError: there is no such folder or nothing in it, or a file is no image.
+        DataError: the folder is missing or has no images, it is not clear which folder is which
+            split, or a file is not an image.
     """
     root = pathlib.Path(os.path.expanduser(path))
     if not root.is_dir():
         raise DataError(f"{root}: expected a folder of images, found no such folder")
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        names = _class_names(root / "train")
-        splits = [_list_images(root / "train", names), _list_images(root / "test", names)]
-    else:
-        names = _class_names(root)
-        splits = [_list_images(root, names)]
-    images = [[_read_image(file, image_size) for file, _ in files] for files in splits]
+    folders = _split_folders(root)
+    names = _subfolders(folders[0])
+    files = [_list_images(folder, names) for folder in folders]
+    images = [[_read_image(file, image_size) for file, _ in split] for split in files]
     channels = max(image.shape[-1] for split in images for image in split)
     examples = [
         Examples(
             np.stack([np.broadcast_to(image, [*image.shape[:2], channels]) for image in split]),
-            np.array([label for _, label in files], np.int32),
+            np.array([label for _, label in labelled], np.int32),
         )
-        for split, files in zip(images, splits, strict=True)
+        for split, labelled in zip(images, files, strict=True)
     ]
     return examples[0], examples[1] if len(examples) > 1 else None, names
 
 
-def _class_names(folder: pathlib.Path) -> tuple[str, ...]:
-    return tuple(sorted(part.name for part in folder.iterdir() if _is_class(part)))
+def _split_folders(root: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the folder of the training split and, if there is one, that of the test split."""
+    subfolders = _subfolders(root)
+    if TRAIN in subfolders:
+        others = [name for name in subfolders if name not in (TRAIN, TEST)]
+        if others:
+            raise DataError(
+                f"{root}: expected no folders but {TEST}/ next to {TRAIN}/, found "
+                f"{', '.join(others)}; move them into {TRAIN}/ if they are classes, or out of "
+                f"{root}"
+            )
+        return [root / name for name in (TRAIN, TEST) if name in subfolders]
+    # Not a class: it is the only folder, or has classes in it.
+    if TEST in subfolders and (len(subfolders) == 1 or _subfolders(root / TEST)):
+        raise DataError(
+            f"{root}: expected {TRAIN}/ next to {TEST}/, found none; move the training images into "
+            f"{root / TRAIN}"
+        )
+    return [root]
 
 
-def _is_class(path: pathlib.Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+def _subfolders(folder: pathlib.Path) -> tuple[str, ...]:
+    """Returns the names of the folders in a folder, sorted."""
+    return tuple(
+        sorted(
+            part.name
+            for part in folder.iterdir()
+            if part.is_dir() and not part.name.startswith(".")
+        )
+    )
 
 
 def _list_images(folder: pathlib.Path, names: tuple[str, ...]) -> list[tuple[pathlib.Path, int]]:
-    """Returns the images of a split and their classes, in the order of their names."""
-    unknown = sorted(set(_class_names(folder)).difference(names))
+    """Returns the image files of a split and their classes, sorted by class, then by name."""
+    unknown = sorted(set(_subfolders(folder)).difference(names))
     if unknown:
         raise DataError(
-            f"{folder}: expected classes of the training images, {', '.join(names) or 'none'}, "
+            f"{folder}: expected only the training classes, {', '.join(names) or 'none'}, "
             f"found {', '.join(unknown)}"
         )
     files = [(file, -1) for file in _images_in(folder)]
@@ -92,7 +119,7 @@ def _images_in(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _read_image(file: pathlib.Path, image_size: int) -> np.ndarray:
-    """Returns uint8 [S, S, 1 or 3]."""
+    """Returns the central square, resized: uint8 [S, S, 1 or 3]."""
     try:
         image = tf.io.decode_image(file.read_bytes(), expand_animations=False).numpy()
     except (OSError, tf.errors.OpError) as error:

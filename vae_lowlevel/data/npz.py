@@ -1,4 +1,4 @@
-"""Images in a NumPy archive."""
+"""Reads images from a NumPy archive."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ KEYS = ("image", "label", "test_image", "test_label")
 
 
 def load_npz(path: str) -> tuple[Examples, Examples | None]:
-    """Reads `.npz`: `image` and, where there are, `label`, `test_image` and `test_label`.
+    """Reads the arrays `image` and, if present, `label`, `test_image` and `test_label`.
 
-    Images are uint8 [N, H, W, C], or [N, H, W] for C = 1; labels are whole numbers [N] from -1 on,
-    -1 for no class. Pickled objects are refused.
+    Images are uint8 [N, H, W, C], or [N, H, W] for C = 1. Labels are integers [N], -1 for no class
+    and 0 or more otherwise. Other arrays are ignored; pickled objects are refused.
 
     Returns:
         the training split, and the test split or None.
 
     Raises:
-        DataError: the file is missing or damaged, or an array is another one than these.
+        DataError: the file is missing or damaged, or an array has another dtype or shape.
     """
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise DataError(f"{path}: expected a .npz file, found no such file")
     try:
         archive = np.load(path, allow_pickle=False)
-        # Of an .npy file np.load gives the array itself.
+        # For an .npy file, np.load returns the array itself.
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError(f"{path}: expected an .npz archive, found a single array")
         with archive:
@@ -58,7 +58,7 @@ def _examples(path: str, image_key: str, label_key: str, arrays: dict[str, np.nd
     image = arrays[image_key]
     if image.dtype != np.uint8 or image.ndim not in (3, 4) or 0 in image.shape:
         raise DataError(
-            f"{path}: expected {image_key} of uint8 [N, H, W, C] or [N, H, W], none of them 0, "
+            f"{path}: expected {image_key} of uint8 [N, H, W, C] or [N, H, W], no dimension 0, "
             f"found {image.dtype} {list(image.shape)}"
         )
     if image.ndim == 3:
@@ -66,9 +66,13 @@ def _examples(path: str, image_key: str, label_key: str, arrays: dict[str, np.nd
     label = arrays.get(label_key, np.full(len(image), -1, np.int32))
     if not np.issubdtype(label.dtype, np.integer) or label.shape != (len(image),):
         raise DataError(
-            f"{path}: expected {label_key} of whole numbers [{len(image)}], found "
+            f"{path}: expected {label_key} of integers [{len(image)}], found "
             f"{label.dtype} {list(label.shape)}"
         )
-    if label.min() < -1 or label.max() > np.iinfo(np.int32).max:
-        raise DataError(f"{path}: expected {label_key} from -1 on, found {label.min()}")
+    largest = np.iinfo(np.int32).max
+    if label.min() < -1 or label.max() > largest:
+        raise DataError(
+            f"{path}: expected {label_key} from -1 to {largest}, found {label.min()} to "
+            f"{label.max()}"
+        )
     return Examples(image, label.astype(np.int32))
