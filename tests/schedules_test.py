@@ -17,6 +17,27 @@ def test_constant_is_constant():
     assert values(schedules.constant(0.5), [0, 1, 10**6]) == [0.5, 0.5, 0.5]
 
 
+def test_linear_rises_from_0_and_stays():
+    schedule = schedules.linear(4.0, warmup_steps=8)
+    assert values(schedule, [0, 1, 2, 4, 7, 8, 9, 1000]) == [0, 0.5, 1, 2, 3.5, 4, 4, 4]
+
+
+def test_linear_takes_a_part_of_a_step():
+    schedule = schedules.linear(1.0, warmup_steps=2.5)
+    np.testing.assert_allclose(values(schedule, [0, 1, 2, 3]), [0, 0.4, 0.8, 1], rtol=1e-6)
+
+
+def test_cyclical_rises_stays_and_starts_again():
+    schedule = schedules.cyclical(2.0, cycle_steps=8, ramp_fraction=0.5)
+    one_cycle = [0, 0.5, 1, 1.5, 2, 2, 2, 2]
+    assert values(schedule, range(24)) == one_cycle * 3
+
+
+def test_cyclical_with_a_full_ramp_is_a_saw():
+    schedule = schedules.cyclical(1.0, cycle_steps=4, ramp_fraction=1.0)
+    assert values(schedule, range(8)) == [0, 0.25, 0.5, 0.75] * 2
+
+
 def test_cosine_falls_from_the_peak_to_its_final_part_and_stays():
     schedule = schedules.cosine(2.0, total_steps=100, final_fraction=0.1)
     expected = [2.0, 0.2 + 1.8 * (2 + math.sqrt(2)) / 4, 1.1, 0.2 + 1.8 / 4, 0.2, 0.2]
@@ -50,6 +71,8 @@ def test_no_warmup_is_the_schedule_itself():
     "schedule",
     [
         schedules.constant(2.0),
+        schedules.linear(2.0, 10),
+        schedules.cyclical(2.0, 10, 0.5),
         schedules.cosine(2.0, 10, 0.1),
         schedules.exponential(2.0, 0.9, 10),
         schedules.with_warmup(schedules.constant(2.0), 10),
@@ -57,7 +80,7 @@ def test_no_warmup_is_the_schedule_itself():
 )
 def test_step_is_a_tensor_of_the_graph(schedule):
     traced = tf.function(schedule, input_signature=[tf.TensorSpec([], tf.int64)])
-    rate = traced(tf.constant(3, tf.int64))
-    assert rate.dtype == tf.float32
-    assert rate.shape == []
-    np.testing.assert_allclose(rate, values(schedule, [3])[0], rtol=1e-6)
+    value = traced(tf.constant(3, tf.int64))
+    assert value.dtype == tf.float32
+    assert value.shape == []
+    np.testing.assert_allclose(value, values(schedule, [3])[0], rtol=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.layers.shape import Crop, Pad, Reshape
+from vae_lowlevel.layers.shape import Crop, GlobalAveragePool, Pad, Reshape
 
 X = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
 
@@ -42,3 +42,16 @@ def test_pad_adds_zeros_that_crop_takes_off():
     assert padded.shape == [2, 4, 6, 2]
     np.testing.assert_array_equal(Crop(3, 4)(padded), x)
     assert float(tf.reduce_sum(padded)) == pytest.approx(float(tf.reduce_sum(x)), rel=1e-6)
+
+
+def test_pooling_averages_each_channel_over_the_image():
+    x = np.random.default_rng(0).normal(size=[2, 3, 5, 4]).astype(np.float32)
+    expected = x.reshape(2, 15, 4).astype(np.float64).mean(1)
+    np.testing.assert_allclose(GlobalAveragePool()(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_pooling_sums_bfloat16_in_float32():
+    # Added one by one in bfloat16, 4096 ones stop at 256.
+    pooled = GlobalAveragePool()(tf.ones([1, 64, 64, 1], tf.bfloat16))
+    assert pooled.dtype == tf.float32
+    np.testing.assert_array_equal(pooled, [[1.0]])

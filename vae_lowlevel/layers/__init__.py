@@ -1,1 +1,1 @@
-"""Layers: `tf.Module`s whose variables exist after `__init__`; one a file."""
+"""Layers: `tf.Module`s that create their variables in `__init__`. One file per family."""

@@ -1,4 +1,4 @@
-"""Activations by name."""
+"""Activations by name, and the layer that applies one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 
 @tf.custom_gradient
 def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Computes x * sigmoid(x), with a gradient of fewer passes over x than `tf.nn.silu`'s.
+    """Computes x * sigmoid(x); its gradient needs fewer passes over x than that of `tf.nn.silu`.
 
     References:
         Elfwing, Uchibe, Doya, "Sigmoid-Weighted Linear Units for Neural Network Function
@@ -19,7 +19,7 @@ def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """
 
     def gradient(dy: tf.Tensor) -> tf.Tensor:
-        # After dy, and so a second time: the forward pass need not keep it.
+        # The dependency on dy has the sigmoid computed again here, so that none is kept in memory.
         with tf.control_dependencies([dy]):
             sigmoid = tf.sigmoid(x)
         return dy * sigmoid + tf.raw_ops.SigmoidGrad(y=sigmoid, dy=dy * x)
@@ -44,5 +44,5 @@ class Activate(tf.Module):
         self.activation = activation
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps any tensor to one of its shape and dtype."""
+        """Maps a tensor to one of the same shape and dtype."""
         return self.activation(x)

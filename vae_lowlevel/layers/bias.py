@@ -8,11 +8,11 @@ import tensorflow as tf
 
 
 def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Computes x + bias in the format of x, with a gradient that is accurate in that format.
+    """Computes x + bias in the dtype of x, with a gradient that is accurate in that dtype.
 
     The gradient of `tf.nn.bias_add` sums bfloat16 values in bfloat16 on CPUs. Such a sum stops
     growing once a value is less than its last digit: for 128 feature maps of 28 x 28 it returns an
-    eighth of the gradient. `tf.reduce_sum` is accurate there. In float16 it is the other way round:
+    eighth of the gradient. `tf.reduce_sum` is accurate there. In float16 the opposite holds:
     `tf.reduce_sum` is wrong by 4% for these maps, and the gradient of `tf.nn.bias_add` is accurate.
 
     Args:
@@ -20,7 +20,7 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         bias: float32 [C].
 
     Returns:
-        [..., C] in the format of x.
+        [..., C] of the dtype of x.
     """
     add = _add_bias_bfloat16 if x.dtype == tf.bfloat16 else tf.nn.bias_add
     return add(x, tf.cast(bias, x.dtype))

@@ -1,4 +1,4 @@
-"""Convolution, transposed convolution, and up-sampling with the convolution after it."""
+"""Convolution, transposed convolution, and up-sampling followed by a convolution."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Conv2D(tf.Module):
         stride: step of the kernel along height and width.
         seed: int32 [2], for the initial kernel.
         activation: applied to the output; None for none.
-        dtype: format of the computation; the variables are float32.
+        dtype: dtype of the computation; the variables are float32.
         name: a Python identifier.
     """
 
@@ -55,16 +55,16 @@ class Conv2D(tf.Module):
 class Conv2DTranspose(tf.Module):
     """Computes activation(conv_transpose(x, kernel) + bias) with SAME padding.
 
-    The gradient of `Conv2D` with respect to its input, so it enlarges by `stride`.
+    It is the gradient of `Conv2D` with respect to its input, so it enlarges the image by `stride`.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: height and width of the kernel.
-        stride: factor by which height and width grow.
+        stride: factor on height and width.
         seed: int32 [2], for the initial kernel.
         activation: applied to the output; None for none.
-        dtype: format of the computation; the variables are float32.
+        dtype: dtype of the computation; the variables are float32.
         name: a Python identifier.
     """
 
@@ -85,7 +85,7 @@ class Conv2DTranspose(tf.Module):
         self.activation = activation
         self.dtype = dtype
         with self.name_scope:
-            # TensorFlow's layout for the transposed kernel: [height, width, out, in].
+            # [height, width, out, in], as TensorFlow's transposed convolution requires.
             kernel = glorot_uniform([kernel_size, kernel_size, out_channels, in_channels], seed)
             self.kernel = tf.Variable(kernel, name="kernel")
             self.bias = tf.Variable(tf.zeros([out_channels]), name="bias")
@@ -98,12 +98,15 @@ class Conv2DTranspose(tf.Module):
 
 
 def conv2d_transpose(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
-    """Maps [B, H, W, in] to [B, H * stride, W * stride, out] with SAME padding; B may be unknown.
+    """Computes a transposed convolution with SAME padding; B may be unknown.
 
     Args:
-        x: floats.
+        x: floats [B, H, W, in].
         kernel: [height, width, out, in], of the dtype of x.
-        stride: factor by which height and width grow.
+        stride: factor on height and width.
+
+    Returns:
+        [B, H * stride, W * stride, out], of the dtype of x.
     """
     batch = x.shape[0] if x.shape[0] is not None else tf.shape(x)[0]
     shape = [batch, x.shape[1] * stride, x.shape[2] * stride, kernel.shape[2]]
@@ -111,22 +114,23 @@ def conv2d_transpose(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
 
 
 class UpsampleConv2D(tf.Module):
-    """Makes every pixel a square of 2 x 2 equal ones, then computes conv(x, kernel) + bias.
+    """Computes conv(upsample(x), kernel) + bias, where upsample repeats each pixel 2 x 2 times.
 
-    The convolution is 3 x 3 with SAME padding. Both together are one transposed convolution of
-    stride 2, whose 4 x 4 kernel is the sum of the turned one laid on each pixel of a square: 16
-    products for a pixel of the small image in place of 36, and no large image of equal pixels.
+    The convolution is 3 x 3 with SAME padding. Both steps are computed as one transposed
+    convolution of stride 2. Its 4 x 4 kernel is the sum of four shifted copies of the flipped
+    3 x 3 kernel, one per repeated pixel: 16 products per pixel of the input instead of 36, and the
+    repeated image is never made.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         seed: int32 [2], for the initial kernel.
-        dtype: format of the computation; the variables are float32.
+        dtype: dtype of the computation; the variables are float32.
         name: a Python identifier.
 
     References:
-        Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", 2016: why to up-sample
-        and then convolve, rather than to learn the kernel of a transposed convolution.
+        Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", 2016 (why this leaves
+        fewer artefacts than `Conv2DTranspose`).
     """
 
     def __init__(
@@ -147,10 +151,9 @@ class UpsampleConv2D(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, in] to `dtype` [B, 2 H, 2 W, out]."""
-        # TensorFlow's layout for the transposed kernel: [height, width, out, in].
         kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
+        # Along each axis: flips the kernel and adds the copy that is shifted by one pixel.
         for axis in (0, 1):
-            # Turned: from the last to the first.
             first, middle, last = tf.split(kernel, 3, axis)
             kernel = tf.concat([last, last + middle, middle + first, first], axis)
         x = conv2d_transpose(tf.cast(x, self.dtype), tf.cast(kernel, self.dtype), 2)

@@ -1,4 +1,4 @@
-"""Stateless initial values of weights."""
+"""Initial values of weights, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import tensorflow as tf
 
 
 def glorot_uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
-    """Draws U(-l, l) with l = sqrt(6 / (fan_in + fan_out)), float32 [*shape].
+    """Draws U(-l, l) with l = sqrt(6 / (fan_in + fan_out)).
 
     Args:
-        shape: [in, out] of a dense kernel or [height, width, in, out] of a convolution's.
+        shape: [in, out] of a dense kernel or [height, width, in, out] of a convolution.
         seed: int32 [2].
+
+    Returns:
+        float32 [*shape].
 
     References:
         Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural

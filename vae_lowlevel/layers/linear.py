@@ -1,4 +1,4 @@
-"""Dense layers: plain, gated, and with some connections cut."""
+"""Dense layers: plain, gated and masked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Linear(tf.Module):
         out_features: size of the last axis of the output.
         seed: int32 [2], for the initial kernel.
         activation: applied to the output; None for none.
-        dtype: format of the computation; the variables are float32.
+        dtype: dtype of the computation; the variables are float32.
         name: a Python identifier.
     """
 
@@ -55,13 +55,13 @@ class GatedLinear(tf.Module):
         in_features: size of the last axis of the input.
         out_features: size of the last axis of the output.
         seed: int32 [2], for the initial kernels.
-        activation: applied to the value, not to the gate; None for none.
-        dtype: format of the computation; the variables are float32.
+        activation: applied to the first factor, not to the gate; None for none.
+        dtype: dtype of the computation; the variables are float32.
         name: a Python identifier.
 
     References:
         Dauphin, Fan, Auli, Grangier, "Language Modeling with Gated Convolutional Networks", 2017,
-        eq. 1, without activation.
+        eq. 1 (without an activation).
         Tomczak, Welling, "VAE with a VampPrior", 2018, sec. 4.2.
     """
 
@@ -104,7 +104,7 @@ class MaskedLinear(tf.Module):
     """Computes activation(x @ (kernel * mask) + bias).
 
     Args:
-        mask: [in_features, out_features] of 0 and 1; a 0 cuts the connection for good.
+        mask: [in_features, out_features] of 0 and 1; a 0 removes the connection.
         seed: int32 [2], for the initial kernel.
         activation: applied to the output; None for none.
         name: a Python identifier.

@@ -6,21 +6,21 @@ import tensorflow as tf
 
 from vae_lowlevel.layers.activations import Activation
 from vae_lowlevel.layers.conv import Conv2D
-from vae_lowlevel.layers.normalization import normalization
+from vae_lowlevel.layers.normalization import build_normalization
 from vae_lowlevel.randomness import fold
 
 
 class ResidualBlock(tf.Module):
     """Computes x + conv_1(act(norm_1(conv_0(act(norm_0(x)))))), with 3 x 3 convolutions.
 
-    Normalisation and activation come before the convolutions, so that the sum is passed on as it
-    is and gradients reach every block through sums alone.
+    Normalisation and activation come before the convolutions, so the sum is passed on unchanged and
+    gradients reach every block through sums alone.
 
     Args:
         channels: C of input and output.
-        norm: "group", "layer" or "none"; see `normalization`.
+        norm: "group", "layer" or "none"; see `build_normalization`.
         activation: before each convolution.
-        dtype: format of the computation; the variables are float32.
+        dtype: dtype of the computation; the variables are float32.
         seed: int32 [2], for the initial kernels.
         name: a Python identifier.
 
@@ -44,7 +44,7 @@ class ResidualBlock(tf.Module):
         with self.name_scope:
             for index in range(2):
                 self.layers += [
-                    normalization(
+                    build_normalization(
                         norm, channels, activation=activation, dtype=dtype, name=f"norm_{index}"
                     ),
                     Conv2D(

@@ -10,8 +10,12 @@ import tensorflow as tf
 class Sequential(tf.Module):
     """Applies layers one after another.
 
+    Args:
+        layers: from the input to the output.
+        name: a Python identifier.
+
     Attributes:
-        layers: the layers, in order.
+        layers: the same, as a list.
     """
 
     def __init__(
@@ -21,7 +25,7 @@ class Sequential(tf.Module):
         self.layers = list(layers)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps the first layer's input to the last layer's output."""
+        """Maps the input of the first layer to the output of the last."""
         for layer in self.layers:
             x = layer(x)
         return x

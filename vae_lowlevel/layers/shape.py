@@ -1,4 +1,4 @@
-"""Layers without variables that change the shape of their input."""
+"""Layers without variables that change the shape of images or features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class Reshape(tf.Module):
-    """Gives every example the shape `shape`; `[-1]` flattens."""
+    """Reshapes every example to `shape`; `[-1]` flattens it."""
 
     def __init__(self, shape: Sequence[int], *, name: str = "reshape") -> None:
         super().__init__(name=name)
@@ -18,13 +18,13 @@ class Reshape(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, ...] to [B, *shape]."""
         if self.shape == (-1,):
-            # The product of known sizes, so that the result is known too.
+            # tf.reshape to [B, -1] would lose the static size.
             return tf.reshape(x, [-1, math.prod(x.shape[1:])])
         return tf.reshape(x, [-1, *self.shape])
 
 
 class Crop(tf.Module):
-    """Keeps the upper left `height` x `width` of an image."""
+    """Keeps the upper left `height` x `width` pixels of an image."""
 
     def __init__(self, height: int, width: int, *, name: str = "crop") -> None:
         super().__init__(name=name)
@@ -37,7 +37,7 @@ class Crop(tf.Module):
 
 
 class Pad(tf.Module):
-    """Adds zeros below and to the right up to `height` x `width`; `Crop` takes them off."""
+    """Adds zeros below and to the right, up to `height` x `width`; `Crop` removes them."""
 
     def __init__(self, height: int, width: int, *, name: str = "pad") -> None:
         super().__init__(name=name)
@@ -46,8 +46,8 @@ class Pad(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Maps [B, H, W, C] to [B, height, width, C]."""
-        down, right = self.height - x.shape[1], self.width - x.shape[2]
-        return tf.pad(x, [[0, 0], [0, down], [0, right], [0, 0]])
+        below, right = self.height - x.shape[1], self.width - x.shape[2]
+        return tf.pad(x, [[0, 0], [0, below], [0, right], [0, 0]])
 
 
 class GlobalAveragePool(tf.Module):

@@ -76,10 +76,6 @@ class Made(tf.Module):
         return self.shift(x), self.gate(x)
 
 
-# The last kernel starts at this part of its size, so that the flow starts near the identity.
-HEAD_SCALE = 0.1
-
-
 def coupling_network(
     features: int,
     *,

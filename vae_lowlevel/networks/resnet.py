@@ -11,7 +11,7 @@ from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import Activation
 from vae_lowlevel.layers.conv import Conv2D, UpsampleConv2D
 from vae_lowlevel.layers.linear import Linear
-from vae_lowlevel.layers.normalization import normalization
+from vae_lowlevel.layers.normalization import build_normalization
 from vae_lowlevel.layers.residual_block import ResidualBlock
 from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.layers.shape import Crop, GlobalAveragePool, Pad, Reshape
@@ -73,7 +73,9 @@ def resnet_encoder(
     return Sequential(
         [
             *layers,
-            normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
+            build_normalization(
+                norm, channels, activation=activation, dtype=dtype, name="last_norm"
+            ),
             GlobalAveragePool(),
             Linear(channels, out_features, seed=fold(seed, "head"), name="head"),
         ],
@@ -135,7 +137,7 @@ def resnet_decoder(
         ]
         channels = level_channels
     layers += [
-        normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
+        build_normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
         Conv2D(channels, out_channels, kernel_size=3, seed=fold(seed, "head"), name="head"),
     ]
     if tuple(size * 2 ** len(filters) for size in smallest) != (height, width):
