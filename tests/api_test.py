@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from vae_lowlevel import VAE, Config, load, plot
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.data.shapes import draw_shapes
 from vae_lowlevel.errors import ConfigError, RunError
 
@@ -74,7 +74,7 @@ def test_training_brings_images_and_reconstructions_together(trained, images):
 
 def test_the_run_folder_is_that_of_the_command_line(trained, images):
     vae, folder = trained
-    config = read_run(str(folder))
+    config = RunFolder(str(folder)).read_config()
     assert config.data.dataset == f"npz:{folder}/data.npz"
     assert config.data.validation_size == 20
     assert config.training.epochs == 5

@@ -12,7 +12,7 @@ import tensorflow as tf
 import vae_lowlevel.experiment.results
 from vae_lowlevel import cli, evaluate, inference, train
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.experiment.loading import load, load_model
 from vae_lowlevel.export import export_run
@@ -93,7 +93,7 @@ def test_a_denoising_run_is_validated_and_tested_on_images_corrupted_as_in_train
     if not is_sparse(run):
         assert "test_corrupted" not in metrics(run)
         return
-    config, model = read_run(run), load_model(run)
+    config, model = RunFolder(run).read_config(), load_model(run)
     strength = config.objective.corruption_strength
     dataset = load_dataset(config.data)
 
@@ -204,12 +204,12 @@ def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported
 
 
 def test_inference_takes_the_labels_of_test_images(run, tmp_path):
-    from vae_lowlevel.config.flags import read_run
+    from vae_lowlevel.experiment.folder import RunFolder
     from vae_lowlevel.data.load import load_dataset
 
     path = tmp_path / "x.npz"
     assert infer("reconstruct", run, path, "--count=5") == 0
-    test = load_dataset(read_run(run).data).test[:5]
+    test = load_dataset(RunFolder(run).read_config().data).test[:5]
     label = {} if is_sparse(run) else {"label": test.label}
     wanted = load(run).reconstruct(test.image, **label)
     np.testing.assert_allclose(np.load(path)["image"], wanted, atol=1e-6)

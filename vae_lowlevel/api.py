@@ -1,4 +1,4 @@
-"""A VAE on NumPy arrays, from its making to its export: what a notebook starts with."""
+"""A VAE on NumPy arrays, from its settings to its export: what a notebook starts with."""
 
 from __future__ import annotations
 
@@ -7,59 +7,73 @@ import os
 import shutil
 import tempfile
 import weakref
+import zipfile
 from typing import Any
 
 import numpy as np
 
-from vae_lowlevel import assembly
+from vae_lowlevel import assembly, files
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.errors import ConfigError, RunError
-from vae_lowlevel.experiment.folder import open_run_folder
+from vae_lowlevel.experiment.exporting import export_run
+from vae_lowlevel.experiment.folder import RunFolder, open_run_folder
 from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.export import export_run
-from vae_lowlevel.plots.grids import image_grid, write_png
+from vae_lowlevel.experiment.training import train_run
+from vae_lowlevel.plots.grids import image_grid
+from vae_lowlevel.plots.png import encode_png
 from vae_lowlevel.serving.predictor import Encoding, Labels, Predictor, unit_images
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.version_folder import write_version
 
-DATA_FILE = "data.npz"
-# What `fit` decides by its own arguments.
-FIT_SETTINGS = ("dataset", "data_dir", "pad_to", "model_dir", "export_dir", "validation_size")
+# What `fit` decides by its own arguments, or what must not happen to the images it keeps.
+FIT_SETTINGS = (
+    *("dataset", "data_dir", "pad_to", "model_dir", "export_dir", "validation_size"),
+    "overwrite",
+)
 
 
 class VAE:
-    """A VAE that is made, trained, used and exported from Python.
+    """A VAE that is built, trained, used and exported from Python.
 
     Training is that of the command line, `python -m vae_lowlevel.train`: the same loop, run folder
     and settings. Images are uint8 in [0, 255] or float in [0, 1], [N, H, W, C], or [N, H, W] when C
     is 1; images returned are float32 in [0, 1].
 
-    A conditional VAE, `conditional=True`, learns its classes from the labels that `fit` is given
-    and can be used from then on; `label` is the class of each row, integers [N], or one for all,
+    A conditional VAE, `conditional=True`, learns its classes from the labels that `fit` receives
+    and can be used after that; `label` is the class of each row, integers [N], or one for all rows,
     and -1 where it is not known. Any other VAE takes no label.
 
     Args:
-        config: all settings; those of the data and the run folder are left to `fit`.
+        config: all settings, except those that `fit` has arguments for.
         image_shape: (H, W, C).
 
     Attributes:
         config: as given.
         image_shape: (H, W, C).
-        model: the `tf.Module`, float32; after `fit` with the best weights of the run. None of a
-            conditional VAE before.
+        model: the `tf.Module`, float32; after `fit` with the best weights of the run. None for a
+            conditional VAE before `fit`.
 
     Raises:
         ConfigError: settings do not fit each other, or the image.
-        ValueError: a label is missing or too many, or a conditional VAE is used before `fit`.
+        ValueError: a label is missing or not expected, or a conditional VAE is used before `fit`.
+
+    Example:
+        >>> import numpy as np
+        >>> settings = {"network": "mlp", "latent_dim": 2, "encoder_units": (8,)}
+        >>> vae = VAE(Config.from_flat(settings), image_shape=(12, 12, 1))
+        >>> vae.encode(np.zeros([3, 12, 12], np.uint8)).z_mean.shape
+        (3, 2)
+        >>> vae.sample(4, seed=1).shape
+        (4, 12, 12, 1)
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
         given = [name for name in FIT_SETTINGS if name in _changed(config)]
         if given:
             raise ConfigError(
-                f"{', '.join(given)} are set by fit from its own arguments, so leave them out here"
+                f"{', '.join(given)}: fit sets these from its own arguments, so leave them out here"
             )
         self.config = config
         self.image_shape = tuple(image_shape)
@@ -75,8 +89,8 @@ class VAE:
         Args:
             variant: "micro", "small", "medium", "large" or "xlarge".
             image_shape: (H, W, C).
-            **flags: any other settings by the names of their flags, as `latent_dim`, `kl_weight`,
-                `resnet_filters` or `learning_rate`.
+            **flags: any other settings by the names of their flags, such as `latent_dim`,
+                `kl_weight`, `resnet_filters` or `learning_rate`.
 
         Raises:
             ConfigError: a setting is unknown or wrong, or the image too small for the variant.
@@ -93,27 +107,30 @@ class VAE:
         validation_size: int | None = None,
         model_dir: str | None = None,
     ) -> VAE:
-        """Trains from the first weights on, and takes the best ones of the run.
+        """Trains from the first weights, and keeps the best weights of the run.
 
-        A tenth of the images are held out as the test split. Floats are rounded to 8 bits, as
-        which images are kept.
+        A tenth of the images are held out as the test split. Floats are rounded to 8 bits, the
+        format in which images are stored.
 
         Args:
             image: the images.
             label: int [N], their classes from 0 on, -1 where one is not known; None for none. A
                 conditional VAE needs them.
-            epochs: length of the run; None for the setting, 10 where there is none.
+            epochs: length of the run; None for that of the config, 10 where it has none.
             validation_size: images held out to choose the best epoch; None for 5000, or a tenth
-                where that is less.
+                of the training images where that is less.
             model_dir: run folder, which keeps the images too, so that the same call or the command
-                line goes on with the run; None for a temporary one, which goes with the `VAE`.
+                line resumes the run; None for a temporary one, deleted with the `VAE`.
+
+        Returns:
+            This object.
 
         Raises:
-            ConfigError: the run folder is of another run or there are less images than a batch.
-            Interrupted: Ctrl-C; a run folder that was given goes on at the next call.
-            RunError: the run folder is of other images.
+            ConfigError: the run folder is of another run, or there are fewer images than a batch.
+            Interrupted: Ctrl-C; with `model_dir` the next call resumes the run.
+            RunError: the run folder holds other images.
             ValueError: `image` is no array of images of this shape, `label` does not fit it, or a
-                conditional VAE is given none.
+                conditional VAE receives no labels.
         """
         pixels = np.rint(unit_images(image, self.image_shape) * 255.0).astype(np.uint8)
         labels = np.full(len(pixels), -1) if label is None else np.asarray(label)
@@ -132,25 +149,23 @@ class VAE:
             parent = tempfile.mkdtemp(prefix="vae_lowlevel-")
             weakref.finalize(self, shutil.rmtree, parent)
             model_dir = os.path.join(parent, "run")
-        data = os.path.join(os.path.abspath(model_dir), DATA_FILE)
+        data = RunFolder(os.path.abspath(model_dir)).kept_images
         config = self.config.replace(
             dataset=f"npz:{data}",
-            validation_size=_validation_size(len(pixels), validation_size),
-            epochs=self.config.training.epochs if epochs is None else epochs,
+            validation_size=validation_size,
             model_dir=model_dir,
             export_dir="",
         )
-        folder, notes = open_run_folder(config, read_run)
+        if epochs is not None:
+            config = config.replace(epochs=epochs, train_steps=None)
+        folder, notes = open_run_folder(config)
         for note in notes:
             print(note)
         _keep_images(data, pixels, labels)
-
-        from vae_lowlevel.experiment import training
-
-        training.train_run(config, folder)
+        model = train_run(config, folder)
         if is_temporary:
             os.remove(data)
-        self._use(load_model(model_dir))
+        self._use(load_model(model_dir) if model is None else model)
         self._run = model_dir
         return self
 
@@ -189,7 +204,7 @@ class VAE:
         """
         base_dir, name = os.path.split(os.path.abspath(path))
         if self._run is not None:
-            return export_run(self._run, base_dir, name=name)
+            return export_run(ExportOptions(model_dir=self._run, export_dir=base_dir, name=name))
         self._usable()
         serving_model = ServingModel(self.model)
         return publish(lambda folder: write_version(folder, serving_model, name), base_dir, name)
@@ -199,16 +214,17 @@ class VAE:
             raise ValueError(
                 "a conditional VAE learns its classes from labels: call fit(image, label) first"
             )
-        return self._inference
+        return self._predictor
 
     def _use(self, model: Any) -> None:
         self.model = model
-        self._inference = Predictor(ServingModel(model), model.image_shape, model.latent_dim)
+        self._predictor = Predictor.from_model(ServingModel(model))
 
 
 def plot(path: str, images: np.ndarray) -> None:
     """Writes float images [N, H, W, 1 or 3] in [0, 1] to a PNG file, in a square grid."""
-    write_png(path, image_grid(images, columns=max(1, math.ceil(math.sqrt(len(images))))))
+    columns = max(1, math.ceil(math.sqrt(len(images))))
+    files.write(path, encode_png(image_grid(images, columns)))
 
 
 def _changed(config: Config) -> set[str]:
@@ -217,19 +233,20 @@ def _changed(config: Config) -> set[str]:
     return {name for name, value in config.to_flat().items() if value != default[name]}
 
 
-def _validation_size(count: int, given: int | None) -> int:
-    return min(5000, count // 10) if given is None else given
-
-
 def _keep_images(path: str, image: np.ndarray, label: np.ndarray) -> None:
-    """Writes the images into the run folder, or checks that it has these."""
+    """Writes the images into the run folder, or checks that it has these already."""
     if os.path.isfile(path):
-        with np.load(path, allow_pickle=False) as kept:
-            if not (np.array_equal(kept["image"], image) and np.array_equal(kept["label"], label)):
-                raise RunError(
-                    f"{path}: expected the images and labels of this call, found others; give "
-                    "those, or another model_dir"
-                )
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                is_same = np.array_equal(kept["image"], image)
+                is_same = is_same and np.array_equal(kept["label"], label)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            is_same = False
+        if not is_same:
+            raise RunError(
+                f"{path}: expected the images and labels of this call, found others; pass "
+                "those, or another model_dir"
+            )
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     partial = f"{path}.partial.npz"

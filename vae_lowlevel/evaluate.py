@@ -9,28 +9,32 @@ import dataclasses
 import sys
 
 from vae_lowlevel import cli
-from vae_lowlevel.config.fields import check, option
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.config.fields import Options, check, option
 from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
 from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.experiment.folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
+class EvaluateOptions(Options):
     """Evaluation."""
 
     model_dir: str | None = option(None, "Run folder to evaluate.")
     corruption: str = option(
         "none",
-        "Corrupts the test images that the encoder sees; what comes out is measured against the "
-        "clean ones, and kept beside their metrics as test_corrupted.",
+        "Corrupts the test images that the encoder sees. Reconstructions are measured against the "
+        "clean images; the metrics are stored as test_corrupted.",
         choices=CORRUPTIONS,
     )
     corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
-    device: str = option("auto", "What to use, whatever training had.", choices=DEVICES)
-    device_index: int = option(0, "gpu: which one.", at_least=0)
-    data_dir: str | None = option(None, "Folder with the data files, if not where training had it.")
+    device: str = option(
+        "auto", "Device of the evaluation, whatever training used.", choices=DEVICES
+    )
+    device_index: int = option(0, "Number of the GPU, with --device=gpu.", at_least=0)
+    data_dir: str | None = option(
+        None, "Folder with the data files (default: the one of training)."
+    )
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
 
     def __post_init__(self) -> None:
@@ -42,23 +46,16 @@ class EvaluateOptions:
 
 def run(options: EvaluateOptions) -> None:
     """Prints the test metrics, draws the figures again and updates the run's `metrics.json`."""
-    config = read_run(options.model_dir).replace(
-        device=options.device, device_index=options.device_index
-    )
+    folder = RunFolder(options.model_dir)
+    config = folder.read_config().on_one_device(options.device, options.device_index)
     if options.data_dir:
         config = config.replace(data_dir=options.data_dir)
 
-    from vae_lowlevel.experiment import results
-    from vae_lowlevel.experiment.folder import RunFolder
+    from vae_lowlevel.experiment.results import evaluate_run, format_metrics
 
-    metrics = results.evaluate_run(
-        config,
-        RunFolder(options.model_dir),
-        options.corruption,
-        options.corruption_strength,
-    )
+    metrics = evaluate_run(config, folder, options.corruption, options.corruption_strength)
     split = "test split" if options.corruption == "none" else f"test split, {options.corruption}"
-    print(f"{split}, best weights of {options.model_dir}:\n{results.format_metrics(metrics)}")
+    print(f"{split}, best weights of {options.model_dir}:\n{format_metrics(metrics)}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python -m vae_lowlevel.train --flagfile=flags/fashion.cfg
 
-The same command goes on with a run that was stopped. Exit codes: 0 done, 1 data or run-time error,
+The same command resumes a run that was stopped. Exit codes: 0 done, 1 data or run-time error,
 2 usage, 75 interrupted with its state saved.
 """
 
@@ -12,19 +12,18 @@ import sys
 
 from vae_lowlevel import cli
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.flags import read_run
 from vae_lowlevel.experiment.folder import open_run_folder
 
 
 def run(config: Config) -> None:
     """Trains as configured, from the start or from where the run folder stands."""
-    folder, notes = open_run_folder(config, read_run)
+    folder, notes = open_run_folder(config)
     for note in notes:
         print(note)
 
-    from vae_lowlevel.experiment import training
+    from vae_lowlevel.experiment.training import train_run
 
-    training.train_run(config, folder)
+    train_run(config, folder)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def scores_of(folder):
 
 
 def test_scores_are_those_of_the_validation_images(run_copy):
-    from vae_lowlevel.config.flags import read_run
+    from vae_lowlevel.experiment.folder import RunFolder
 
     found = scores_of(run_copy)
-    images = vae_lowlevel.data.load.load_dataset(read_run(str(run_copy)).data).validation.image
+    images = vae_lowlevel.data.load.load_dataset(RunFolder(str(run_copy)).read_config().data).validation.image
     wanted = load(str(run_copy)).score(images).anomaly_score
     assert found.split == "validation"
     np.testing.assert_allclose(found.score, wanted, rtol=1e-6)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.flags import format_flagfile, read_run
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.experiment.folder import RunFolder, check_same_run, open_run_folder
 from vae_lowlevel.types import Dataset, Examples
@@ -18,14 +17,14 @@ def config(tmp_path):
 
 @pytest.fixture
 def folder(config):
-    folder, _ = open_run_folder(config, read_run)
+    folder, _ = open_run_folder(config)
     empty = Examples(np.zeros([0, 8, 6, 1], np.uint8), np.zeros([0], np.int32))
-    folder.describe(format_flagfile(config), Dataset(empty, empty, empty, ("a", "b")))
+    folder.begin(config, Dataset(empty, empty, empty, ("a", "b")))
     return folder
 
 
 def test_the_same_settings_open_it_again(folder, config):
-    again, notes = open_run_folder(config, read_run)
+    again, notes = open_run_folder(config)
     assert (again.path, notes) == (folder.path, [])
 
 
@@ -41,7 +40,7 @@ def test_the_data_are_described(folder, config):
 def test_another_model_is_refused_with_every_difference(folder, config):
     other = config.replace(latent_dim=5, dataset="mnist", steps_per_loop=3)
     with pytest.raises(ConfigError) as refused:
-        open_run_folder(other, read_run)
+        open_run_folder(other)
     assert "--latent_dim: was 4, now 5" in str(refused.value)
     assert "--dataset: was shapes, now mnist" in str(refused.value)
     assert "steps_per_loop" not in str(refused.value)
@@ -63,7 +62,7 @@ def test_a_new_length_names_the_schedule_that_depends_on_it(config):
 
 
 def test_overwrite_deletes_a_run(folder, config):
-    open_run_folder(config.replace(overwrite=True, latent_dim=9), read_run)
+    open_run_folder(config.replace(overwrite=True, latent_dim=9))
     assert not os.path.exists(folder.flagfile)
 
 
@@ -72,7 +71,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, config):
     (tmp_path / "run" / "thesis.tex").write_text("important")
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match="not a run folder"):
-            open_run_folder(config.replace(overwrite=overwrite), read_run)
+            open_run_folder(config.replace(overwrite=overwrite))
     assert (tmp_path / "run" / "thesis.tex").read_text() == "important"
 
 

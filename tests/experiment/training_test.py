@@ -12,7 +12,7 @@ import vae_lowlevel.experiment.results
 import vae_lowlevel.experiment.training
 from vae_lowlevel import assembly, inference, train
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.data.batching import BatchOrder
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
@@ -83,7 +83,7 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     whole, parts = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
     for a, b in zip(whole.variables, parts.variables, strict=True):
         np.testing.assert_array_equal(a, b)
-    start = read_run(str(tmp_path / "whole"))
+    start = RunFolder(str(tmp_path / "whole")).read_config()
     fresh = assembly.build_float32_model(start, whole.image_shape)
     for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
         assert np.any(trained.numpy() != initial.numpy())

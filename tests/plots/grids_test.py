@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 import scipy.stats
-import tensorflow as tf
 
-from vae_lowlevel.plots.grids import comparison_grid, image_grid, quantile_grid, write_png
+from vae_lowlevel.plots.grids import comparison_grid, image_grid, quantile_grid
 
 
 def test_each_image_stands_in_its_tile():
@@ -42,11 +40,3 @@ def test_the_plane_is_cut_at_the_quantiles_of_draws():
     points = quantile_grid(4, draws).reshape(4, 4, 2)
     np.testing.assert_allclose(points[2, :, 0], [5.25, 5.75, 6.25, 6.75], rtol=1e-6)
     np.testing.assert_allclose(points[:, 1, 1], [-0.5, -1.5, -2.5, -3.5], rtol=1e-6)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_png_is_read_back(tmp_path, channels):
-    image = np.random.default_rng(0).integers(0, 256, [7, 5, channels]).astype(np.uint8)
-    path = str(tmp_path / "x.png")
-    write_png(path, image)
-    np.testing.assert_array_equal(tf.io.decode_png(tf.io.read_file(path)), image)

@@ -32,7 +32,7 @@ def test_the_manifold_lies_where_the_prior_does(tmp_path, monkeypatch, prior, qu
     decode, batches = model.decode, []
     monkeypatch.setattr(model, "decode", lambda z: batches.append(np.array(z)) or decode(z))
     test = Examples(np.zeros([3, 5, 4, 1], np.uint8), np.zeros(3, np.int32))
-    run_figures.draw_run_figures(model, test, str(tmp_path), make_seed(0))
+    run_figures.draw_run_figures(model, test, (), str(tmp_path), make_seed(0))
 
     (grid,) = (z for z in batches if len(z) == SIDE**2)
     grid = grid.reshape(SIDE, SIDE, 2)

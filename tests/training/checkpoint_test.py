@@ -5,7 +5,12 @@ import pytest
 import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
+from vae_lowlevel.training.checkpoint import (
+    RunCheckpoints,
+    latest_step,
+    restore_best,
+    restore_full,
+)
 from vae_lowlevel.training.progress import Progress
 
 
@@ -17,7 +22,8 @@ def train(run, first, last):
 
 
 def checkpoints(run, folder):
-    return RunCheckpoints(str(folder), run.state, Progress(2), max_to_keep=1)
+    full, best = str(folder / "full"), str(folder / "best")
+    return RunCheckpoints(full, best, run.state, Progress(("loss", "skipped")), max_to_keep=1)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,8 @@ def test_restored_state_goes_on_bit_for_bit(make_run, tmp_path, settings):
     train(whole, 0, 4)
     train(first, 0, 3)
     checkpoints(first, tmp_path).save()
-    assert checkpoints(second, tmp_path).restore()
+    assert latest_step(str(tmp_path / "full")) == 3
+    assert restore_full(str(tmp_path / "full"), second.state, Progress(("loss", "skipped")))
     train(second, 3, 4)
     names = [variable.name for variable in whole.state.variables]
     for name, a, b in zip(names, whole.state.variables, second.state.variables, strict=True):
@@ -50,7 +57,7 @@ def test_best_weights_are_the_averages(make_run, tmp_path):
     train(run, 0, 4)
     checkpoints(run, tmp_path).save_best()
     other = make_run(seed=5).state.model
-    restore_best(str(tmp_path), other)
+    restore_best(tf.train.latest_checkpoint(str(tmp_path / "best")), other)
     for restored, average, trained in zip(
         other.variables, run.state.averaged.model.variables, run.state.model.variables, strict=True
     ):
@@ -58,6 +65,29 @@ def test_best_weights_are_the_averages(make_run, tmp_path):
         assert np.any(restored.numpy() != trained.numpy())
 
 
-def test_a_run_without_weights_says_how_to_get_them(make_run, tmp_path):
-    with pytest.raises(RunError, match="has not finished an epoch yet"):
-        restore_best(str(tmp_path), make_run().state.model)
+def test_a_folder_without_a_state_restores_nothing(make_run, tmp_path):
+    assert latest_step(str(tmp_path)) == -1
+    assert not restore_full(str(tmp_path), make_run().state, Progress(("loss", "skipped")))
+
+
+def test_the_state_of_another_model_is_refused(make_run, tmp_path):
+    checkpoints(make_run(), tmp_path).save()
+    other = make_run(latent_dim=4)
+    with pytest.raises(RunError, match=r"cannot restore .*full"):
+        restore_full(str(tmp_path / "full"), other.state, Progress(("loss", "skipped")))
+
+
+def test_running_sums_of_other_columns_are_refused_within_an_epoch_only(make_run, tmp_path):
+    run = make_run()
+    written = Progress(("loss", "bpd", "skipped"))
+    folder = str(tmp_path / "full")
+    saved = RunCheckpoints(folder, str(tmp_path / "best"), run.state, written, max_to_keep=2)
+    saved.save()
+    progress = Progress(("loss", "skipped"))
+    assert restore_full(folder, run.state, progress)
+    assert progress.epoch_sums.tolist() == [0.0, 0.0]
+    written.add_step(np.array([1.0, 2.0, 0.0]))
+    run.state.step.assign(1)
+    saved.save()
+    with pytest.raises(RunError, match="stopped this run within an epoch"):
+        restore_full(folder, run.state, progress)

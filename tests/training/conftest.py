@@ -1,6 +1,5 @@
 """A training state small enough for a test, and the block that trains it."""
 
-import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +10,7 @@ from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
 from vae_lowlevel.experiment.start import build_state
 from vae_lowlevel.optimizers.clipping import clip_gradients
-from vae_lowlevel.training.step import make_train_block
+from vae_lowlevel.training.step import StepSpec, make_train_block
 from vae_lowlevel.types import Dataset, Examples
 
 TINY = {
@@ -42,20 +41,18 @@ def make_run():
         with strategy.scope():
             state = build(config)
         if objective is None:
-            objective = assembly.build_objective(config.objective, 4, config.model.model)
-        objective = assembly.build_training_objective(config, objective)
-        block = make_train_block(
-            state,
-            objective,
-            assembly.build_learning_rate(config.optimizer, 4, 16),
-            strategy,
+            objective = assembly.build_objective(config, (8, 8, 1), 4)
+        spec = StepSpec(
+            state=state,
+            objective=objective,
+            transform=assembly.build_training_transform(config),
+            learning_rate=assembly.build_learning_rate(config.optimizer, 4, 16),
+            clip=lambda gradients: clip_gradients(gradients, config.optimizer.clip_norm),
             batch_size=config.training.batch_size,
             accumulate_steps=config.training.accumulate_steps,
-            block_steps=block_steps,
-            clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
             seed=config.training.seed,
-            compilation=compilation,
         )
+        block = make_train_block(spec, strategy, block_steps=block_steps, compilation=compilation)
         random = np.random.default_rng(0)
         images = random.integers(0, 256, [40, 8, 8, 1]).astype(np.uint8)
         order = random.permutation(40)[:32].reshape(4, 8).astype(np.int32)

@@ -1,54 +1,83 @@
 """Devices as a process of its own sees them; they cannot be changed once TensorFlow runs."""
 
+import json
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
+
+from vae_lowlevel.training.devices import deterministic_operations
 
 PROGRAM = """
+import json
 import sys
 import tensorflow as tf
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.training import runtime
+from vae_lowlevel.training import devices
 
 class Gpu(str):
     device_type = "GPU"
 
-gpus = [Gpu(f"gpu {index}") for index in range(int(sys.argv[3]))]
-shown = []
-tf.config.list_physical_devices = lambda kind: gpus
-tf.config.set_visible_devices = lambda devices, kind: shown.append((devices, kind))
-try:
-    runtime.show_device(sys.argv[1], int(sys.argv[2]))
-except ConfigError as error:
-    print(error)
-else:
-    print(shown)
+for device, index, count in json.loads(sys.argv[1]):
+    gpus = [Gpu(f"gpu {number}") for number in range(count)]
+    shown = []
+    tf.config.list_physical_devices = lambda kind: gpus
+    tf.config.set_visible_devices = lambda devices, kind: shown.append((devices, kind))
+    try:
+        devices.show_device(device, index)
+    except ConfigError as error:
+        print(error)
+    else:
+        print(shown)
 """
 
 
-@pytest.mark.parametrize(
-    ("device", "index", "gpus", "shown"),
-    [
-        ("auto", 0, 2, "[]"),
-        ("cpu", 0, 2, "[([], 'GPU')]"),
-        ("gpu", 0, 2, "[('gpu 0', 'GPU')]"),
-        ("gpu", 1, 2, "[('gpu 1', 'GPU')]"),
-        ("gpu", 2, 2, "--device_index=2 is not there: TensorFlow sees 2 GPUs, 0 to 1"),
-        (
-            "gpu",
-            0,
-            0,
-            "sees 0 GPUs; install its CUDA libraries with pip install 'tensorflow[and-cuda]'",
-        ),
-    ],
-)
-def test_device_is_the_only_one_shown(device, index, gpus, shown):
-    arguments = [device, str(index), str(gpus)]
-    found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
-    )
-    assert shown in found.stdout
+def test_the_device_is_the_only_one_shown():
+    cases = [
+        (("auto", 0, 2), "[]"),
+        (("cpu", 0, 2), "[([], 'GPU')]"),
+        (("gpu", 0, 2), "[('gpu 0', 'GPU')]"),
+        (("gpu", 1, 2), "[('gpu 1', 'GPU')]"),
+        (("gpu", 2, 2), "--device_index=2 does not exist: TensorFlow sees 2 GPUs, 0 to 1"),
+        (("gpu", 0, 0), "0 GPUs; install its CUDA libraries with pip install 'tensorflow[and-cud"),
+    ]
+    program = [sys.executable, "-c", PROGRAM, json.dumps([case for case, _ in cases])]
+    lines = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
+    for (case, wanted), found in zip(cases, lines, strict=True):
+        assert wanted in found, case
+
+
+@pytest.fixture
+def nondeterministic():
+    """The process as a notebook has it, whatever other tests left."""
+    from tensorflow.python.framework import config
+
+    was_enabled = config.is_op_determinism_enabled()
+    config.disable_op_determinism()
+    yield config.is_op_determinism_enabled
+    if was_enabled:
+        tf.config.experimental.enable_op_determinism()
+
+
+def test_determinism_ends_with_the_training(nondeterministic):
+    with deterministic_operations(False):
+        assert not nondeterministic()
+    with pytest.raises(KeyError), deterministic_operations(True):  # noqa: PT012
+        assert nondeterministic()
+        with deterministic_operations(True):
+            pass
+        assert nondeterministic()
+        raise KeyError
+    assert not nondeterministic()
+    tf.random.normal([2])  # Would raise under op determinism: it has no seed.
+
+
+def test_determinism_that_the_user_chose_stays(nondeterministic):
+    tf.config.experimental.enable_op_determinism()
+    with deterministic_operations(True):
+        pass
+    assert nondeterministic()
 
 
 def test_train_on_a_device_that_is_not_there_is_a_usage_error(tmp_path):
@@ -61,5 +90,5 @@ def test_train_on_a_device_that_is_not_there_is_a_usage_error(tmp_path):
         check=False,
     )
     assert failed.returncode == 2
-    assert "--device_index=77 is not there" in failed.stderr
+    assert "--device_index=77 does not exist" in failed.stderr
     assert not list(tmp_path.iterdir())

@@ -1,13 +1,13 @@
 """Config -> built objects. The one place that knows which setting chooses which class."""
 
-from vae_lowlevel.assembly.models import Model, build_float32_model, build_model
+from vae_lowlevel.assembly.models import build_float32_model, build_model
 from vae_lowlevel.assembly.objectives import (
     build_final_objective,
     build_objective,
     build_run_corruption,
-    build_training_objective,
+    build_score,
+    build_training_transform,
     describe_kl,
-    fit_to_pixels,
 )
 from vae_lowlevel.assembly.optimizers import (
     build_averaged_model,
@@ -17,7 +17,6 @@ from vae_lowlevel.assembly.optimizers import (
 )
 
 __all__ = [
-    "Model",
     "build_averaged_model",
     "build_final_objective",
     "build_float32_model",
@@ -27,7 +26,7 @@ __all__ = [
     "build_objective",
     "build_optimizer",
     "build_run_corruption",
-    "build_training_objective",
+    "build_score",
+    "build_training_transform",
     "describe_kl",
-    "fit_to_pixels",
 ]

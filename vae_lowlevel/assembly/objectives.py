@@ -1,102 +1,114 @@
-"""Settings of the objective -> what is minimised and measured."""
+"""Settings of the objective -> what is minimized, what is done to batches, what is best."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
 from vae_lowlevel import schedules
-from vae_lowlevel.config import Config, ObjectiveConfig
-from vae_lowlevel.models.conditional_vae import ConditionalVAE
-from vae_lowlevel.models.vae import VariationalAutoencoder
-from vae_lowlevel.objectives.bits_per_dim import WithBitsPerDim
-from vae_lowlevel.objectives.corruption import Corruption, build_corruption
-from vae_lowlevel.objectives.denoising import Denoising
-from vae_lowlevel.objectives.dynamic_binarization import DynamicBinarization
+from vae_lowlevel.config import Config
 from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.objectives.input_noise import binarize, build_corruption, compose
 from vae_lowlevel.objectives.sparsity import Sparsity
+from vae_lowlevel.types import Model, Objective, Transform
+
+# (step, means of the validation split) -> score, higher is better; None where it does not compare.
+Score = Callable[[int, Mapping[str, float]], float | None]
 
 
 def build_objective(
-    config: ObjectiveConfig, steps_per_epoch: int, model: str = "vae"
-) -> Elbo | Sparsity:
-    """Builds the objective of a kind of model; schedules given in epochs become steps."""
-    if model == "sparse_autoencoder":
-        return Sparsity(
-            target=config.sparsity_target,
-            weight=config.sparsity_weight,
-            pixel_reduction=config.pixel_reduction,
-        )
-    if config.kl_schedule == "linear":
-        weight = schedules.linear(config.kl_weight, config.kl_warmup_epochs * steps_per_epoch)
-    elif config.kl_schedule == "cyclical":
-        weight = schedules.cyclical(
-            config.kl_weight, config.kl_cycle_epochs * steps_per_epoch, config.kl_ramp_fraction
-        )
+    config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int
+) -> Objective:
+    """Builds the objective of training and validation; schedules given in epochs become steps."""
+    objective = config.objective
+    if objective.kl_schedule == "linear":
+        steps = objective.kl_warmup_epochs * steps_per_epoch
+        kl_weight = schedules.linear(objective.kl_weight, steps)
+    elif objective.kl_schedule == "cyclical":
+        steps = objective.kl_cycle_epochs * steps_per_epoch
+        kl_weight = schedules.cyclical(objective.kl_weight, steps, objective.kl_ramp_fraction)
     else:
-        weight = schedules.constant(config.kl_weight)
+        kl_weight = schedules.constant(objective.kl_weight)
     capacity = None
-    if config.capacity is not None:
-        capacity = schedules.linear(config.capacity, config.capacity_epochs * steps_per_epoch)
-    return _build_elbo(config, weight, capacity)
+    if objective.capacity is not None:
+        steps = objective.capacity_epochs * steps_per_epoch
+        capacity = schedules.linear(objective.capacity, steps)
+    return _build(config, image_shape, kl_weight, capacity)
 
 
-def _build_elbo(
-    config: ObjectiveConfig,
-    kl_weight: schedules.Schedule,
-    capacity: schedules.Schedule | None,
-) -> Elbo:
-    return Elbo(
-        kl_weight=kl_weight,
-        pixel_reduction=config.pixel_reduction,
-        free_bits=config.free_bits,
-        kl_estimator=config.kl_estimator,
-        capacity=capacity,
+def build_final_objective(config: Config, image_shape: tuple[int, int, int]) -> Objective:
+    """Builds the objective with the final KL weight and capacity, for the test split."""
+    kl_weight, capacity = config.objective.kl_weight, config.objective.capacity
+    return _build(
+        config,
+        image_shape,
+        schedules.constant(kl_weight),
+        None if capacity is None else schedules.constant(capacity),
     )
 
 
-def build_final_objective(config: ObjectiveConfig, model: str = "vae") -> Elbo | Sparsity:
-    """Builds the objective with the full KL weight and capacity, for the test at the end."""
-    if model == "sparse_autoencoder":
-        return build_objective(config, steps_per_epoch=1, model=model)
-    capacity = None if config.capacity is None else schedules.constant(config.capacity)
-    return _build_elbo(config, schedules.constant(config.kl_weight), capacity)
+def _build(
+    config: Config,
+    image_shape: tuple[int, int, int],
+    kl_weight: schedules.Schedule,
+    capacity: schedules.Schedule | None,
+) -> Objective:
+    objective = config.objective
+    if config.model.model == "sparse_autoencoder":
+        return Sparsity(
+            target=objective.sparsity_target,
+            weight=objective.sparsity_weight,
+            pixel_reduction=objective.pixel_reduction,
+        )
+    has_grey_levels = config.model.likelihood == "discretized_logistic"
+    return Elbo(
+        kl_weight=kl_weight,
+        pixel_reduction=objective.pixel_reduction,
+        free_bits=objective.free_bits,
+        kl_estimator=objective.kl_estimator,
+        capacity=capacity,
+        bpd_dimensions=math.prod(image_shape) if has_grey_levels else None,
+    )
 
 
-def build_training_objective(config: Config, objective: Elbo | Sparsity) -> Callable[..., Any]:
-    """Builds what training minimises: the objective, of corrupted images where that is asked.
+def build_training_transform(config: Config) -> Transform | None:
+    """Builds what is done to every training batch.
 
-    What is corrupted is the target, so dynamically binarised images first get their black and
-    white pixels.
+    A dynamically binarized image is drawn first: the black and white pixels are the target, and
+    they are what a corruption changes.
     """
-    corruption = build_run_corruption(config.objective)
-    if corruption is not None:
-        objective = Denoising(objective, corruption)
-    return fit_to_pixels(config, objective)
+    binarization = binarize if config.data.binarize == "dynamic" else None
+    return compose(binarization, build_run_corruption(config))
 
 
-def build_run_corruption(config: ObjectiveConfig) -> Corruption | None:
-    """Builds what is done to the images that the encoder sees in training and validation."""
-    return build_corruption(config.corruption, config.corruption_strength)
+def build_run_corruption(config: Config) -> Transform | None:
+    """Builds the corruption of a denoising run, for training and validation; None without one."""
+    return build_corruption(config.objective.corruption, config.objective.corruption_strength)
 
 
-def fit_to_pixels(config: Config, objective: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds to an objective what the kind of its pixels asks for.
+def build_score(config: Config, objective: Objective) -> Score:
+    """Builds what the best weights are chosen by, from `Config.best_criterion`.
 
-    Bits per dimension for a VAE with a likelihood of grey levels; a new draw of black and white
-    pixels at every step for `--binarize=dynamic`.
+    The ELBO carries no weight, so that the scores of all epochs compare. The loss of an epoch
+    counts only once the KL weight and the capacity have their final values.
     """
-    if config.model.likelihood == "discretized_logistic" and config.model.model == "vae":
-        objective = WithBitsPerDim(objective)
-    if config.data.binarize == "dynamic":
-        objective = DynamicBinarization(objective)
-    return objective
+    if config.best_criterion == "elbo":
+        return lambda step, means: means["elbo"]
+    final = {"kl_weight": config.objective.kl_weight, "capacity": config.objective.capacity}
+
+    def score(step: int, means: Mapping[str, float]) -> float | None:
+        values = {name: float(schedule(step)) for name, schedule in objective.schedules.items()}
+        if any(not math.isclose(value, final[name]) for name, value in values.items()):
+            return None
+        return -means["loss"]
+
+    return score
 
 
-def describe_kl(objective: Elbo, model: VariationalAutoencoder | ConditionalVAE) -> str:
+def describe_kl(objective: Elbo, model: Model) -> str:
     """Returns one line on how the KL is computed, for the log."""
     if objective.is_analytic(model.conditioned_on(tf.constant([0]))):
         return "KL from its closed form"
-    return "KL from one draw of z an image (Monte Carlo): no closed form is used"
+    return "KL from one draw of z per image (Monte Carlo): no closed form is used"

@@ -1,4 +1,4 @@
-"""Settings of the optimiser -> what updates the weights, and what goes with it."""
+"""Settings of the optimizer -> what updates the weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from vae_lowlevel import schedules
-from vae_lowlevel.assembly.models import Model, build_model
+from vae_lowlevel.assembly.models import build_model
 from vae_lowlevel.config import Config, OptimizerConfig
 from vae_lowlevel.optimizers.adam import Adam
 from vae_lowlevel.optimizers.averaging import AveragedModel
 from vae_lowlevel.optimizers.loss_scale import LossScale
+from vae_lowlevel.types import Model
 
 
 def build_learning_rate(
     config: OptimizerConfig, steps_per_epoch: int, total_steps: int
 ) -> schedules.Schedule:
-    """Builds the learning-rate schedule."""
+    """Builds the learning-rate schedule; its lengths in epochs become steps."""
     if config.learning_rate_schedule == "cosine":
         schedule = schedules.cosine(
             config.learning_rate, total_steps, config.learning_rate_final_fraction
@@ -33,28 +34,22 @@ def build_learning_rate(
     return schedules.with_warmup(schedule, config.learning_rate_warmup_steps)
 
 
-def build_optimizer(
-    config: OptimizerConfig, model: Model, trained: Sequence[tf.Variable] | None = None
-) -> Adam:
-    """Builds the optimiser with the moments of what is trained; None for all of the model."""
+def build_optimizer(config: OptimizerConfig, variables: Sequence[tf.Variable]) -> Adam:
+    """Builds the optimizer of some variables, with their moments."""
     return Adam(
-        model.trainable_variables if trained is None else trained,
+        variables,
         beta1=config.adam_beta1,
         beta2=config.adam_beta2,
         epsilon=config.adam_epsilon,
     )
 
 
-def build_averaged_model(
-    config: Config, model: Model, image_shape: tuple[int, int, int], num_classes: int = 0
-) -> AveragedModel | None:
-    """Builds the moving averages of a model, at its present weights; None where none are asked."""
+def build_averaged_model(config: Config, model: Model) -> AveragedModel | None:
+    """Builds the moving averages of a model, at its present weights; None without `ema_decay`."""
     if config.optimizer.ema_decay is None:
         return None
-    averaged = AveragedModel(
-        build_model(config.model, image_shape, config.training.seed, num_classes),
-        config.optimizer.ema_decay,
-    )
+    copy = build_model(config.model, model.image_shape, config.training.seed, model.num_classes)
+    averaged = AveragedModel(copy, config.optimizer.ema_decay)
     averaged.start(model)
     return averaged
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.evaluation.term_means import PaddedBatches, TermMeans
-from vae_lowlevel.randomness import BatchNoise
-from vae_lowlevel.types import Batch, psnr
+from vae_lowlevel.types import Batch, Model, Objective, Transform, psnr
 
 # Side of the Gaussian window of SSIM in the paper; smaller images take their own smaller side.
 SSIM_WINDOW = 11
@@ -24,7 +22,7 @@ def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.T
         reconstruction: as `image`.
 
     Returns:
-        float32 [B] each: `mse` a pixel, `psnr` = -10 log10(mse) in dB, `ssim` in [-1, 1].
+        float32 [B] each: `mse` per pixel, `psnr` = -10 log10(mse) in dB, `ssim` in [-1, 1].
 
     References:
         Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
@@ -66,31 +64,31 @@ def latent_statistics(z_mean: np.ndarray) -> list[dict[str, float]]:
 
 
 def measure_test_split(
-    model: tf.Module,
-    objective: Callable[..., Any],
+    model: Model,
+    objective: Objective,
     batches: PaddedBatches,
     *,
     batch_size: int,
     seed: int,
-    corruption: Callable[[tf.Tensor, BatchNoise], tf.Tensor] | None = None,
+    transform: Transform | None = None,
 ) -> dict[str, Any]:
     """Measures a model on the test split.
 
     Args:
-        model: of float32 throughout, with its final weights.
+        model: in float32, with its final weights.
         objective: with the final KL weight.
         batches: padded batches of the test split.
         batch_size: rows of every batch.
         seed: of the run.
-        corruption: (image, noise) -> what the encoder sees; None for the image itself. Measured
-            against the image all the same.
+        transform: (batch, noise) -> batch, such as a corruption of what the encoder sees; None
+            for none. Reconstructions are compared with the batch's image in any case.
 
     Returns:
-        The objective's terms, of a VAE `elbo`, `distortion`, `rate`, `loss` (one draw of z an
-        image; nats an example, `loss` in the objective's own unit); `mse`, `psnr` (dB), `ssim` of
-        reconstructions from the posterior mean, averaged over images; `active_units`; `latents`,
-        min, max, mean and std of each dimension's posterior mean. For a sparse autoencoder read
-        code where it says posterior mean.
+        The objective's terms, for a VAE `elbo`, `distortion`, `rate`, `loss` (one draw of z per
+        image; nats per example, `loss` in the objective's own unit); `mse`, `psnr` (dB), `ssim` of
+        reconstructions from the posterior mean, averaged over images; `active_units`; `latents`:
+        min, max, mean and std of the posterior mean in each dimension. A sparse autoencoder has
+        codes in place of posterior means.
     """
     means = TermMeans(
         model,
@@ -98,12 +96,12 @@ def measure_test_split(
         batch_size=batch_size,
         seed=seed,
         per_example=_reconstruction_quality,
-        corruption=corruption,
+        transform=transform,
     )
     terms, z_mean = means(batches, step=0)
     return {**terms, "active_units": active_units(z_mean), "latents": latent_statistics(z_mean)}
 
 
-def _reconstruction_quality(model: tf.Module, batch: Batch) -> dict[str, tf.Tensor]:
+def _reconstruction_quality(model: Model, batch: Batch) -> dict[str, tf.Tensor]:
     reconstruction = model.conditioned_on(batch.label).reconstruct(batch.encoder_input)
     return image_quality(batch.image, reconstruction)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.types import Batch, Examples, to_unit
+from vae_lowlevel.types import Batch, Examples, Model, Objective, Transform, to_unit
 
 PaddedBatches = Iterable[tuple[Examples, np.ndarray]]
 
@@ -22,30 +21,30 @@ class TermMeans:
 
     Args:
         model: a built model.
-        objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms.
+        objective: what is evaluated.
         batch_size: rows of every batch.
         seed: of the run.
         per_example: (model, batch) -> {name: float32 [B]}, further terms to average, or None.
-        corruption: (image, noise) -> what the encoder sees; None for the image itself. Its noise is
-            that of seed 0, so that runs of other seeds see the same.
+        transform: (batch, noise) -> batch, applied first; None for none. Its noise is that of
+            seed 0, so that runs with other seeds see the same batches.
     """
 
     def __init__(
         self,
-        model: tf.Module,
-        objective: Callable[..., Any],
+        model: Model,
+        objective: Objective,
         *,
         batch_size: int,
         seed: int,
-        per_example: Callable[[tf.Module, Batch], dict[str, tf.Tensor]] | None = None,
-        corruption: Callable[[tf.Tensor, BatchNoise], tf.Tensor] | None = None,
+        per_example: Callable[[Model, Batch], dict[str, tf.Tensor]] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         self._model = model
         self._objective = objective
         self._batch_size = batch_size
         self._seed = fold(make_seed(seed), "evaluation")
         self._per_example = per_example
-        self._corruption = corruption
+        self._transform = transform
         image = tf.TensorSpec([batch_size, *model.image_shape], tf.uint8)
         label = tf.TensorSpec([batch_size], tf.int32)
         mask = tf.TensorSpec([batch_size], tf.float32)
@@ -62,7 +61,8 @@ class TermMeans:
             step: for the objective's schedules.
 
         Returns:
-            the mean of each term, and the z that stand for the images, float32 [N, D].
+            The mean of each term and what the objective derives from them, and the z that represent
+            the images, float32 [N, D].
         """
         sums: dict[str, float] = {}
         count = 0.0
@@ -79,7 +79,8 @@ class TermMeans:
                 sums[name] = sums.get(name, 0.0) + float(value)
             count += float(mask.sum())
             z_means.append(z_mean.numpy()[mask > 0])
-        return {name: value / count for name, value in sums.items()}, np.concatenate(z_means)
+        means = {name: value / count for name, value in sums.items()}
+        return self._objective.report(means), np.concatenate(z_means)
 
     def _compute_batch_sums(
         self,
@@ -91,10 +92,9 @@ class TermMeans:
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         batch = Batch(to_unit(image), label)
         noise = BatchNoise(fold(self._seed, number), 0, self._batch_size, self._batch_size)
-        if self._corruption is not None:
+        if self._transform is not None:
             seed = fold(fold(make_seed(0), "evaluation"), number)
-            corrupted = self._corruption(batch.image, noise._replace(seed=seed))
-            batch = batch._replace(corrupted=corrupted)
+            batch = self._transform(batch, noise._replace(seed=seed))
 
         def global_mean(values: tf.Tensor) -> tf.Tensor:
             return tf.linalg.matvec(values, mask, transpose_a=True) / tf.reduce_sum(mask)

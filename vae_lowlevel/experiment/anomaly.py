@@ -6,22 +6,21 @@ The scores of the validation images are kept in the run folder, so that an expor
 from __future__ import annotations
 
 import io
-import os
 import zipfile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from vae_lowlevel import files
-from vae_lowlevel.config.flags import read_run
+from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import DataError, RunError
+from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.experiment.loading import BestModel
+from vae_lowlevel.serving.predictor import Predictor
+from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.types import Dataset
 
-if TYPE_CHECKING:
-    from vae_lowlevel.models.vae import VariationalAutoencoder
-    from vae_lowlevel.types import Dataset
-
-FILE = "anomaly_scores.npz"
-# Without validation images, so many training images stand for them.
+# Training images that are scored where there is no validation split.
 MOST_TRAINING_IMAGES = 5000
 
 
@@ -44,55 +43,51 @@ class NormalScores(NamedTuple):
 
 
 def measure_normal_scores(
-    model: VariationalAutoencoder, weights: str, dataset: Dataset, model_dir: str
+    serving_model: ServingModel, best: BestModel, dataset: Dataset, folder: RunFolder
 ) -> NormalScores:
     """Scores a run's validation images and keeps the scores in its folder.
 
     Args:
-        model: with the weights that will be exported.
-        weights: path of their checkpoint.
+        serving_model: what will be exported; the scores are its own, in its precision.
+        best: the model in it.
         dataset: of the run.
-        model_dir: its folder.
+        folder: of the run.
     """
-    from vae_lowlevel.serving.predictor import Predictor
-    from vae_lowlevel.serving.signatures import ServingModel
-
     split = "validation" if len(dataset.validation) else "train"
     examples = getattr(dataset, split)[: None if split == "validation" else MOST_TRAINING_IMAGES]
-    inference = Predictor(ServingModel(model), model.image_shape, model.latent_dim)
-    label = examples.label if inference.is_conditional else None
-    score = inference.score(examples.image, label).anomaly_score
-    scores = NormalScores(score, split, os.path.basename(weights))
+    predictor = Predictor.from_model(serving_model)
+    label = examples.label if predictor.is_conditional else None
+    score = predictor.score(examples.image, label).anomaly_score
+    scores = NormalScores(score, split, best.checkpoint)
     content = io.BytesIO()
     np.savez(content, **scores._asdict())
-    files.write(os.path.join(model_dir, FILE), content.getvalue())
+    files.write(folder.anomaly_scores(best.precision), content.getvalue())
     return scores
 
 
-def normal_scores(model: VariationalAutoencoder, weights: str, model_dir: str) -> NormalScores:
-    """Returns the scores kept in a run's folder; measures them where there are none of its weights.
+def find_normal_scores(
+    serving_model: ServingModel, best: BestModel, folder: RunFolder
+) -> NormalScores:
+    """Returns the scores kept in a run's folder; measures them if it has none of these weights.
 
     Raises:
-        RunError: they have to be measured, and the run's data are not there.
+        RunError: they have to be measured, and the run's data cannot be read.
     """
-    path = os.path.join(model_dir, FILE)
+    path = folder.anomaly_scores(best.precision)
     if files.is_file(path):
         try:
             with np.load(io.BytesIO(files.read(path))) as arrays:
                 kept = NormalScores(arrays["score"], str(arrays["split"]), str(arrays["weights"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: not what training wrote: {error}; delete it") from error
-        if kept.weights == os.path.basename(weights):
+        if kept.weights == best.checkpoint:
             return kept
-
-    from vae_lowlevel.data.load import load_dataset
-
     try:
-        dataset = load_dataset(read_run(model_dir).data)
+        dataset = load_dataset(folder.read_config().data)
     except DataError as error:
         raise RunError(
-            f"the threshold of is_anomaly needs the scores of the run's validation images, which "
-            f"{path} has not for these weights, and the data cannot be read: {error}\n"
+            "the threshold of is_anomaly needs the scores of the run's validation images; "
+            f"{path} does not have them for these weights, and the data cannot be read: {error}\n"
             "Let training finish, or say where the data are with $VAE_LOWLEVEL_DATA_DIR"
         ) from error
-    return measure_normal_scores(model, weights, dataset, model_dir)
+    return measure_normal_scores(serving_model, best, dataset, folder)

@@ -6,68 +6,86 @@ TensorFlow is imported when something is loaded, so that `--help` answers at onc
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vae_lowlevel import files
-from vae_lowlevel.config.flags import read_run
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.serving.publish import newest_export
+from vae_lowlevel.experiment.folder import RunFolder
 
 if TYPE_CHECKING:
-    from vae_lowlevel.models.vae import VariationalAutoencoder
     from vae_lowlevel.serving.predictor import Predictor
+    from vae_lowlevel.types import Model
+
+
+class BestModel(NamedTuple):
+    """A model with the best weights of a run.
+
+    Attributes:
+        model: built outside any strategy's scope.
+        checkpoint: the name of its weights.
+        precision: of its hidden layers.
+    """
+
+    model: Model
+    checkpoint: str
+    precision: str
 
 
 def load(path: str) -> Predictor:
-    """Loads a trained model from a run folder or an export.
+    """Loads a trained model, to be used on NumPy arrays.
 
     Args:
         path: a run folder, an export's version folder, or the folder of its versions, of which the
-            newest is taken.
+            newest is loaded; or the address of one, such as gs://bucket/runs/mine.
+
+    Returns:
+        An object that encodes, decodes, reconstructs, scores, samples and interpolates.
 
     Raises:
         RunError: there is neither, or it cannot be read.
     """
-    if files.is_file(os.path.join(path, "flags.cfg")):
-        return _load_run(path)
-    export = newest_export(path)
-    if export is None:
-        found = "no such folder" if not os.path.isdir(path) else "found neither"
-        raise RunError(
-            f"{path}: expected a run folder (with flags.cfg), or an export (with saved_model.pb, "
-            f"or with a subfolder 1, 2, ... that has it); {found}"
-        )
-    return _load_export(export)
+    folder = RunFolder(path)
+    if folder.is_run():
+        model = load_best(folder).model
+
+        from vae_lowlevel.serving.predictor import Predictor
+        from vae_lowlevel.serving.signatures import ServingModel
+
+        return Predictor.from_model(ServingModel(model))
+    return _load_export(_find_export(path))
 
 
-def load_model(model_dir: str, precision: str = "float32") -> VariationalAutoencoder:
-    """Loads the model of a run with its best weights; needs no data set.
+def load_best(folder: RunFolder, precision: str = "float32") -> BestModel:
+    """Loads the model of a run with its best weights.
 
     Args:
-        model_dir: the run folder.
+        folder: of the run.
         precision: of the hidden layers, whatever it was in training.
 
     Raises:
         RunError: the folder is no run folder, has no weights yet or cannot be read.
     """
-    return load_model_and_weights(model_dir, precision)[0]
-
-
-def load_model_and_weights(
-    model_dir: str, precision: str = "float32"
-) -> tuple[VariationalAutoencoder, str]:
-    """Returns what `load_model` returns, and the path of the checkpoint of its weights."""
-    config = read_run(model_dir)
-    image_shape, num_classes = read_data_description(model_dir)
+    config = folder.read_config()
+    data = folder.read_data_description()
 
     from vae_lowlevel import assembly
     from vae_lowlevel.training.checkpoint import restore_best
 
-    model_config = dataclasses.replace(config.model, precision=precision)
-    model = assembly.build_model(model_config, image_shape, config.training.seed, num_classes)
-    return model, restore_best(model_dir, model)
+    model = assembly.build_model(
+        dataclasses.replace(config.model, precision=precision),
+        data.image_shape,
+        config.training.seed,
+        len(data.class_names),
+    )
+    checkpoint = _find_best(folder)
+    restore_best(checkpoint, model)
+    return BestModel(model, os.path.basename(checkpoint), precision)
+
+
+def load_model(model_dir: str, precision: str = "float32") -> Model:
+    """Returns the model of the run in a folder; see `load_best`."""
+    return load_best(RunFolder(model_dir), precision).model
 
 
 def find_weights(path: str) -> str:
@@ -76,42 +94,35 @@ def find_weights(path: str) -> str:
     Raises:
         RunError: there is neither.
     """
-    if files.is_file(os.path.join(path, "flags.cfg")):
-        from vae_lowlevel.training.checkpoint import find_best
+    folder = RunFolder(path)
+    if folder.is_run():
+        return _find_best(folder)
+    return os.path.join(_find_export(path), "variables", "variables")
 
-        return find_best(path)
+
+def _find_best(folder: RunFolder) -> str:
+    import tensorflow as tf
+
+    checkpoint = tf.train.latest_checkpoint(folder.best)
+    if checkpoint is None:
+        raise RunError(
+            f"no weights in {folder.best}: the run has not finished an epoch yet. Train it first: "
+            f"{folder.resume_command}"
+        )
+    return checkpoint
+
+
+def _find_export(path: str) -> str:
+    from vae_lowlevel.serving.publish import newest_export
+
     export = newest_export(path)
     if export is None:
-        raise RunError(f"{path}: expected a run folder or an export; found neither")
-    return os.path.join(export, "variables", "variables")
-
-
-def read_data_description(model_dir: str) -> tuple[tuple[int, int, int], int]:
-    """Returns (H, W, C) and the number of classes of the data a run was trained on.
-
-    Raises:
-        RunError: the run folder does not say.
-    """
-    path = os.path.join(model_dir, "data.json")
-    try:
-        description = json.loads(files.read(path))
-        height, width, channels = description["image_shape"]
-        num_classes = len(description["class_names"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = "found neither" if files.is_folder(path) else "no such folder"
         raise RunError(
-            f"{path}: expected a run's image_shape [H, W, C] and class_names, found {error!r}; "
-            "training writes it"
-        ) from error
-    return (height, width, channels), num_classes
-
-
-def _load_run(model_dir: str) -> Predictor:
-    model = load_model(model_dir)
-
-    from vae_lowlevel.serving.predictor import Predictor
-    from vae_lowlevel.serving.signatures import ServingModel
-
-    return Predictor(ServingModel(model), model.image_shape, model.latent_dim)
+            f"{path}: expected a run folder (with flags.cfg), or an export (with saved_model.pb, "
+            f"or with a subfolder 1, 2, ... that has it); {found}"
+        )
+    return export
 
 
 def _load_export(folder: str) -> Predictor:
@@ -123,16 +134,7 @@ def _load_export(folder: str) -> Predictor:
         loaded = tf.saved_model.load(folder)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise RunError(f"{folder}: not a readable export: {error}") from error
-    encode = loaded.signatures.get("encode")
-    is_sparse = encode is not None and "code" in encode.structured_outputs
-    wanted = {"encode", "decode", "reconstruct"} | (set() if is_sparse else {"sample"})
-    missing = wanted.difference(loaded.signatures)
-    if missing:
-        raise RunError(
-            f"{folder}: a SavedModel of another kind: it lacks the signatures "
-            f"{', '.join(sorted(missing))}"
-        )
-    _, inputs = encode.structured_input_signature
-    _, latents = loaded.signatures["decode"].structured_input_signature
-    image_shape, latent_dim = tuple(inputs["image"].shape[1:]), latents["z"].shape[-1]
-    return Predictor(loaded, image_shape, latent_dim)
+    try:
+        return Predictor.from_saved_model(loaded)
+    except ValueError as error:
+        raise RunError(f"{folder}: a SavedModel of another kind: {error}") from error

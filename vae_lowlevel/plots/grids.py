@@ -1,4 +1,4 @@
-"""Pictures without axes, as PNG files written by TensorFlow's own encoder."""
+"""Grids of images, without axes."""
 
 from __future__ import annotations
 
@@ -72,8 +72,3 @@ def quantile_grid(columns: int, draws: np.ndarray | None = None) -> np.ndarray:
         across, up = np.quantile(draws, probability, axis=0).T
     second, first = np.meshgrid(up[::-1], across, indexing="ij")
     return np.stack([first.ravel(), second.ravel()], -1).astype(np.float32)
-
-
-def write_png(path: str, image: np.ndarray) -> None:
-    """Writes uint8 [H, W, 1 or 3] to a PNG file."""
-    tf.io.write_file(path, tf.io.encode_png(image))

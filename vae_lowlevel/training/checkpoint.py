@@ -1,47 +1,39 @@
-"""Saves and restores the full state of a run, and the best weights beside it."""
+"""Saves and restores the full state of a run, and its best weights separately."""
 
 from __future__ import annotations
-
-import os
 
 import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.state import TrainState
+from vae_lowlevel.types import Model
 
 
 class RunCheckpoints:
-    """`<model_dir>/ckpt`, the full state, and `<model_dir>/best`, the best weights alone.
+    """The full states of a run in one folder, the best weights alone in another.
 
     Args:
-        model_dir: where they are written: the run folder, or a scratch folder of a worker whose
-            copy is not kept.
+        full: folder of the full states.
+        best: folder of the best weights.
         state: variables; all of them exist already, so that a restore can be checked to be whole.
         progress: the run's course, saved with them.
         max_to_keep: how many full states are kept.
-        restore_from: the run folder, if it is another than `model_dir`.
+
+    Attributes:
+        progress: as given.
     """
 
     def __init__(
-        self,
-        model_dir: str,
-        state: TrainState,
-        progress: Progress,
-        max_to_keep: int,
-        restore_from: str | None = None,
+        self, full: str, best: str, state: TrainState, progress: Progress, max_to_keep: int
     ) -> None:
+        self.progress = progress
         self._state = state
-        self._restore_from = os.path.join(restore_from or model_dir, "ckpt")
         self._full = tf.train.CheckpointManager(
-            tf.train.Checkpoint(state=state, progress=progress),
-            os.path.join(model_dir, "ckpt"),
-            max_to_keep,
+            tf.train.Checkpoint(state=state, progress=progress), full, max_to_keep
         )
         self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=state.evaluated_model),
-            os.path.join(model_dir, "best"),
-            max_to_keep=1,
+            tf.train.Checkpoint(model=state.evaluated_model), best, max_to_keep=1
         )
 
     def save(self) -> None:
@@ -52,55 +44,43 @@ class RunCheckpoints:
         """Saves the weights as the best so far."""
         self._best.save(checkpoint_number=int(self._state.step.numpy()))
 
-    def latest_step(self) -> int:
-        """Returns the step of the latest full state that can be restored; -1 if there is none."""
-        path = tf.train.latest_checkpoint(self._restore_from)
-        return -1 if path is None else int(path.rpartition("-")[2])
 
-    def restore(self) -> bool:
-        """Restores the latest full state; returns whether there was one.
-
-        Raises:
-            RunError: the checkpoint is damaged or belongs to another model.
-        """
-        path = tf.train.latest_checkpoint(self._restore_from)
-        if path is None:
-            return False
-        try:
-            self._full.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise RunError(
-                f"cannot restore {path}: {error}\nDelete this checkpoint and its entry in the file "
-                "'checkpoint' to go on from an earlier one, or start anew with --overwrite."
-            ) from error
-        return True
+def latest_step(full: str) -> int:
+    """Returns the step of the latest full state in a folder; -1 if there is none."""
+    path = tf.train.latest_checkpoint(full)
+    return -1 if path is None else int(path.rpartition("-")[2])
 
 
-def find_best(model_dir: str) -> str:
-    """Returns the checkpoint of the best weights of a run.
+def restore_full(full: str, state: TrainState, progress: Progress) -> bool:
+    """Restores the latest full state of a folder; returns whether there was one.
 
     Raises:
-        RunError: there are none.
+        RunError: the checkpoint is damaged or belongs to another model.
     """
-    path = tf.train.latest_checkpoint(os.path.join(model_dir, "best"))
+    path = tf.train.latest_checkpoint(full)
     if path is None:
+        return False
+    try:
+        tf.train.Checkpoint(state=state, progress=progress).restore(path).assert_consumed()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
         raise RunError(
-            f"no weights in {os.path.join(model_dir, 'best')}: the run has not finished an epoch "
-            "yet. Train it first: python -m vae_lowlevel.train "
-            f"--flagfile={os.path.join(model_dir, 'flags.cfg')}"
-        )
-    return path
+            f"cannot restore {path}: {error}\nDelete this checkpoint and its entry in the file "
+            "'checkpoint' to resume from an earlier one, or start again with --overwrite."
+        ) from error
+    return True
 
 
-def restore_best(model_dir: str, model: tf.Module) -> str:
-    """Restores the best weights of a run into a model and returns the checkpoint's path.
+def restore_best(checkpoint: str, model: Model) -> None:
+    """Restores saved best weights into a model.
+
+    Args:
+        checkpoint: prefix of the files.
+        model: built as the one that was saved.
 
     Raises:
-        RunError: there are none, or they belong to another model.
+        RunError: the weights are damaged or belong to another model.
     """
-    path = find_best(model_dir)
     try:
-        tf.train.Checkpoint(model=model).restore(path).assert_consumed()
+        tf.train.Checkpoint(model=model).restore(checkpoint).assert_consumed()
     except (tf.errors.OpError, AssertionError, ValueError) as error:
-        raise RunError(f"cannot restore {path}: {error}") from error
-    return path
+        raise RunError(f"cannot restore {checkpoint}: {error}") from error

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Literal
 
 import tensorflow as tf
+
+# Not public: TensorFlow offers to enable op determinism, but neither to ask nor to disable it.
+from tensorflow.python.framework import config as framework_config
 
 from vae_lowlevel.config import Config, TrainingConfig
 from vae_lowlevel.errors import ConfigError
@@ -15,51 +19,69 @@ INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]
 
 
 def configure_runtime(config: TrainingConfig) -> None:
-    """Sets device, threads, determinism and GPU memory, while nothing of TensorFlow is used.
+    """Sets device, threads and GPU memory, before TensorFlow starts its runtime.
 
-    In a process where it is, such as a notebook, threads and memory stay as that process has them.
+    In a process where the runtime has started, such as a notebook, threads and memory stay as that
+    process has them.
 
-    Two operations a core at once gain about a tenth on small convolutions, whose kernels leave
+    Two operations per core at once gain about a tenth on small convolutions, whose kernels leave
     cores idle between them.
 
     Raises:
-        ConfigError: the device is not there, or can no longer be chosen.
+        ConfigError: the device does not exist, or can no longer be chosen.
     """
     show_device(config.device, config.device_index)
     inter_op = config.inter_op_threads or 2 * (os.cpu_count() or 1)
-    # RuntimeError: the runtime has started, and takes these settings no more.
+    # RuntimeError: the runtime has started and no longer accepts these settings.
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_inter_op_parallelism_threads(inter_op)
         tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
         for device in tf.config.get_visible_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def deterministic_operations(enabled: bool) -> Iterator[None]:
+    """Makes TensorFlow's operations repeatable within its body, and restores the process after it.
+
+    The switch is process-wide: left on, the user's own unseeded `tf.random` would raise.
+
+    Args:
+        enabled: False changes nothing.
+    """
+    if not enabled or framework_config.is_op_determinism_enabled():
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        framework_config.disable_op_determinism()
 
 
 def show_device(device: str, index: int = 0) -> None:
-    """Leaves TensorFlow the named device; the CPU, which feeds the others, is always there.
+    """Shows TensorFlow the named device only; the CPU, which feeds the others, is always visible.
 
     Args:
-        device: "auto" (all there are), "cpu" or "gpu".
+        device: "auto" (all devices), "cpu" or "gpu".
         index: which GPU.
 
     Raises:
-        ConfigError: the device is not there, or TensorFlow has started with others.
+        ConfigError: the device does not exist, or TensorFlow has started with others.
     """
     if device == "auto":
         return
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and index >= len(gpus):
         raise ConfigError(
-            f"--device=gpu --device_index={index} is not there: TensorFlow sees {len(gpus)} GPUs"
+            f"--device=gpu --device_index={index} does not exist: TensorFlow sees {len(gpus)} GPUs"
             + (f", 0 to {len(gpus) - 1}" if gpus else f"; {INSTALL_GPU}, or use --device=cpu")
         )
     try:
         tf.config.set_visible_devices(gpus[index] if device == "gpu" else [], "GPU")
     except RuntimeError as error:
         raise ConfigError(
-            f"--device={device}: TensorFlow runs with others already; choose in a new process"
+            f"--device={device}: TensorFlow already runs with others; use a new process"
         ) from error
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
+from vae_lowlevel.schedules import Schedule
 from vae_lowlevel.training.devices import Compilation
 from vae_lowlevel.training.state import TrainState
-from vae_lowlevel.types import Batch, to_unit
+from vae_lowlevel.types import Batch, Objective, Transform, to_unit
 
 TrainBlock = Callable[..., tf.Tensor]
 
@@ -18,39 +20,51 @@ TrainBlock = Callable[..., tf.Tensor]
 STEP_SCALARS = ("learning_rate", "gradient_norm", "skipped")
 
 
-def step_columns(objective: Any, state: TrainState) -> tuple[str, ...]:
+def step_columns(objective: Objective, state: TrainState) -> tuple[str, ...]:
     """Returns the names of what a step reports, in order."""
     scale = () if state.loss_scale is None else ("loss_scale",)
     return (*objective.terms, *objective.schedules, *scale, *STEP_SCALARS)
 
 
-def make_train_block(
-    state: TrainState,
-    objective: Callable[..., Any],
-    learning_rate: Callable[[tf.Tensor], tf.Tensor],
-    strategy: tf.distribute.Strategy,
-    *,
-    batch_size: int,
-    accumulate_steps: int = 1,
-    block_steps: int,
-    clip: Callable[[list[tf.Tensor]], Any],
-    seed: int,
-    compilation: Compilation,
-) -> TrainBlock:
-    """Makes the compiled function that trains for a block of steps.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepSpec:
+    """What a training step does.
 
-    Args:
+    Attributes:
         state: trained in place; built inside the strategy's scope.
-        objective: (model, batch, noise, step, global_mean) -> named tuple of [B] terms with `loss`;
-            `terms` are their names, `schedules` what changes over the run, by name.
+        objective: what is minimized.
+        transform: (batch, noise) -> batch, applied before the objective; None for none.
         learning_rate: step -> rate.
-        strategy: runs the step on each of its replicas.
-        batch_size: examples a step over all replicas.
+        clip: gradients -> named tuple `gradients`, `norm`, `is_finite`: `optimizers.clipping`.
+        batch_size: examples per step over all replicas.
         accumulate_steps: parts in which a replica goes through its examples of a step; more than
             one only for an objective that does not use `global_mean`.
-        block_steps: most steps of one call.
-        clip: gradients -> named tuple `gradients`, `norm`, `is_finite`: `optimizers.clipping`.
         seed: of the run.
+    """
+
+    state: TrainState
+    objective: Objective
+    transform: Transform | None
+    learning_rate: Schedule
+    clip: Callable[[list[tf.Tensor]], Any]
+    batch_size: int
+    accumulate_steps: int
+    seed: int
+
+
+def make_train_block(
+    spec: StepSpec,
+    strategy: tf.distribute.Strategy,
+    *,
+    block_steps: int,
+    compilation: Compilation,
+) -> TrainBlock:
+    """Makes the function that trains for a block of steps.
+
+    Args:
+        spec: what a step does.
+        strategy: runs the step on each of its replicas.
+        block_steps: most steps of one call.
         compilation: what XLA compiles; "block" for one replica alone.
 
     Returns:
@@ -59,107 +73,129 @@ def make_train_block(
         `labels` int32 [N], each on every replica; `order` int32 [block_steps, batch_size] (rows of
         `images` for each step), `steps` int32 scalar.
     """
-    replicas = strategy.num_replicas_in_sync
-    rows = batch_size // replicas
-    part_rows = rows // accumulate_steps
-    root = fold(make_seed(seed), "training")
-    model, optimizer, loss_scale = state.model, state.optimizer, state.loss_scale
-    trained = state.trained_variables()
-
-    def global_mean(values: tf.Tensor) -> tf.Tensor:
-        return _all_reduce(tf.reduce_sum(values, 0)) / batch_size
-
-    def _all_reduce(value: Any) -> Any:
-        if replicas == 1:
-            return value
-        return tf.distribute.get_replica_context().all_reduce("sum", value)
-
-    def all_reduce_as_one(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Sums over replicas in one message, which is faster than one a variable."""
-        if replicas == 1:
-            return list(tensors)
-        sizes = [tensor.shape.num_elements() for tensor in tensors]
-        summed = _all_reduce(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0))
-        parts = tf.split(summed, sizes)
-        return [tf.reshape(a, b.shape) for a, b in zip(parts, tensors, strict=True)]
-
-    def compute_gradients(
-        image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        noise = BatchNoise(fold(root, step), first_row, part_rows, batch_size)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(trained)
-            computed = objective(model, Batch(to_unit(image), label), noise, step, global_mean)
-            # Sum over the rows / global batch: the sum over parts and replicas is the global mean.
-            # All terms in one sum: apart, XLA would sum up the pixels of each once more.
-            means = tf.reduce_sum(tf.stack(computed), 1) / batch_size
-            loss = tf.reduce_sum(computed.loss) / batch_size
-            loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
-        return means, tape.gradient(loss, trained)
-
-    if compilation == "gradients":
-        compute_gradients = tf.function(compute_gradients, jit_compile=True)
-
-    def sum_over_parts(
-        images: tf.Tensor, labels: tf.Tensor, own: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
-        if accumulate_steps == 1:
-            return compute_gradients(
-                tf.gather(images, own), tf.gather(labels, own), first_row, step
-            )
-        means = tf.zeros([len(objective.terms)])
-        gradients = tuple(tf.zeros(variable.shape) for variable in trained)
-        for part in tf.range(accumulate_steps):
-            # One part at a time is what saves the memory.
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            first = part * part_rows
-            part_own = tf.slice(own, [first], [part_rows])
-            part_means, part_gradients = compute_gradients(
-                tf.gather(images, part_own), tf.gather(labels, part_own), first_row + first, step
-            )
-            means += part_means
-            gradients = tuple(map(tf.add, gradients, part_gradients))
-        return means, gradients
-
-    def replica_step(images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        first_row = replica * rows
-        own = indices if replicas == 1 else tf.slice(indices, [first_row], [rows])
-        step = tf.identity(state.step)
-        means, gradients = sum_over_parts(images, labels, own, first_row, step)
-        gradients = all_reduce_as_one(gradients)
-        scalars = [schedule(step) for schedule in objective.schedules.values()]
-        if loss_scale is not None:
-            scalars.append(tf.identity(loss_scale.scale))
-            gradients = loss_scale.unscale(gradients)
-        safe = clip(gradients)
-        if loss_scale is not None:
-            loss_scale.update(safe.is_finite)
-        rate = learning_rate(step)
-        optimizer.apply(trained, safe.gradients, rate, safe.is_finite)
-        if state.averaged is not None:
-            state.averaged.update(model, optimizer.updates, safe.is_finite)
-        state.step.assign_add(1)
-        skipped = 1.0 - tf.cast(safe.is_finite, tf.float32)
-        # Equal on every replica: divided so that the sum over replicas gives them back.
-        norm = tf.where(safe.is_finite, safe.norm, 0.0)
-        scalars = tf.stack([*scalars, rate, norm, skipped]) / replicas
-        return tf.concat([means, scalars], 0)
+    step = _Step(spec, strategy.num_replicas_in_sync, compilation)
+    width = len(step_columns(spec.objective, spec.state))
 
     @tf.function(jit_compile=compilation == "block")
     def train_block(
         images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:
-        width = len(step_columns(objective, state))
         history = tf.TensorArray(tf.float32, block_steps, element_shape=[width])
         history = history.unstack(tf.zeros([block_steps, width]))
         index = tf.constant(0)
         # Not `for index in tf.range(steps)`, whose length is a constant to XLA: every other number
         # of steps would compile another program.
         while index < steps:
-            values = strategy.run(replica_step, (images, labels, order[index]))
+            values = strategy.run(step.run_on_replica, (images, labels, order[index]))
             history = history.write(index, strategy.reduce("sum", values, axis=None))
             index += 1
         return history.stack()
 
     return train_block
+
+
+class _Step:
+    """One step on one replica: gradients of its rows, their sum over replicas, the update."""
+
+    def __init__(self, spec: StepSpec, replicas: int, compilation: Compilation) -> None:
+        self._spec = spec
+        self._replicas = replicas
+        self._rows = spec.batch_size // replicas
+        self._part_rows = self._rows // spec.accumulate_steps
+        self._seed = fold(make_seed(spec.seed), "training")
+        self._trained = spec.state.trained_variables()
+        self._gradients = self._compute_gradients
+        if compilation == "gradients":
+            self._gradients = tf.function(self._compute_gradients, jit_compile=True)
+
+    def run_on_replica(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        """Updates the state; returns float32 [K], whose sum over replicas is what is reported."""
+        state, objective = self._spec.state, self._spec.objective
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first_row = replica * self._rows
+        own = indices if self._replicas == 1 else tf.slice(indices, [first_row], [self._rows])
+        step = tf.identity(state.step)
+        means, gradients = self._sum_over_parts(images, labels, own, first_row, step)
+        gradients = self._sum_over_replicas(gradients)
+        scalars = [schedule(step) for schedule in objective.schedules.values()]
+        if state.loss_scale is not None:
+            scalars.append(tf.identity(state.loss_scale.scale))
+        scalars += self._update(gradients, step)
+        # Equal on every replica: divided so that the sum over replicas gives them back.
+        return tf.concat([means, tf.stack(scalars) / self._replicas], 0)
+
+    def _compute_gradients(
+        self, image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Returns the terms and gradients of some rows, as their share of the global mean."""
+        spec, loss_scale = self._spec, self._spec.state.loss_scale
+        noise = BatchNoise(fold(self._seed, step), first_row, self._part_rows, spec.batch_size)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._trained)
+            batch = Batch(to_unit(image), label)
+            if spec.transform is not None:
+                batch = spec.transform(batch, noise)
+            terms = spec.objective(spec.state.model, batch, noise, step, self._global_mean)
+            # Sum over the rows / global batch: the sum over parts and replicas is the global mean.
+            # All terms in one sum: apart, XLA would sum up the pixels of each once more.
+            means = tf.reduce_sum(tf.stack(terms), 1) / spec.batch_size
+            loss = tf.reduce_sum(terms.loss) / spec.batch_size
+            loss = loss if loss_scale is None else loss_scale.scale_loss(loss)
+        return means, tape.gradient(loss, self._trained)
+
+    def _sum_over_parts(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        own: tf.Tensor,
+        first_row: tf.Tensor,
+        step: tf.Tensor,
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
+        if self._spec.accumulate_steps == 1:
+            return self._gradients(tf.gather(images, own), tf.gather(labels, own), first_row, step)
+        means = tf.zeros([len(self._spec.objective.terms)])
+        gradients = tuple(tf.zeros(variable.shape) for variable in self._trained)
+        for part in tf.range(self._spec.accumulate_steps):
+            # One part at a time is what saves the memory.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            first = part * self._part_rows
+            rows = tf.slice(own, [first], [self._part_rows])
+            part_means, part_gradients = self._gradients(
+                tf.gather(images, rows), tf.gather(labels, rows), first_row + first, step
+            )
+            means += part_means
+            gradients = tuple(map(tf.add, gradients, part_gradients))
+        return means, gradients
+
+    def _update(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> list[tf.Tensor]:
+        """Applies summed gradients and returns what `STEP_SCALARS` names."""
+        spec, state = self._spec, self._spec.state
+        if state.loss_scale is not None:
+            gradients = state.loss_scale.unscale(gradients)
+        safe = spec.clip(gradients)
+        if state.loss_scale is not None:
+            state.loss_scale.update(safe.is_finite)
+        rate = spec.learning_rate(step)
+        state.optimizer.apply(self._trained, safe.gradients, rate, safe.is_finite)
+        if state.averaged is not None:
+            state.averaged.update(state.model, state.optimizer.updates, safe.is_finite)
+        state.step.assign_add(1)
+        norm = tf.where(safe.is_finite, safe.norm, 0.0)
+        return [rate, norm, 1.0 - tf.cast(safe.is_finite, tf.float32)]
+
+    def _global_mean(self, values: tf.Tensor) -> tf.Tensor:
+        return self._all_reduce(tf.reduce_sum(values, 0)) / self._spec.batch_size
+
+    def _sum_over_replicas(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums in one message, which is faster than one per variable."""
+        if self._replicas == 1:
+            return list(tensors)
+        sizes = [tensor.shape.num_elements() for tensor in tensors]
+        summed = self._all_reduce(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0))
+        parts = tf.split(summed, sizes)
+        return [tf.reshape(a, b.shape) for a, b in zip(parts, tensors, strict=True)]
+
+    def _all_reduce(self, value: tf.Tensor) -> tf.Tensor:
+        if self._replicas == 1:
+            return value
+        return tf.distribute.get_replica_context().all_reduce("sum", value)

@@ -1,0 +1,98 @@
+import glob
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_lowlevel import assembly
+from vae_lowlevel.config import Config
+from vae_lowlevel.training.observers import Profile, Reporter, Summaries, format_seconds
+from vae_lowlevel.types import Examples
+
+MEANS = {"loss": 4.0, "rate": 1.5, "skipped": 0.0, "images_per_second": 100.0}
+
+
+@pytest.mark.parametrize("is_cut_short", [False, True])
+def test_a_range_of_steps_is_written_for_tensorboard(tmp_path, is_cut_short):
+    profile = Profile(str(tmp_path), (3, 4))
+    written = str(tmp_path / "plugins/profile/*/*.xplane.pb")
+    profile.begin(0)
+    for step in (1, 2, 3) if is_cut_short else (2, 4, 5):
+        tf.linalg.matmul(tf.ones([8, 8]), tf.ones([8, 8]))
+        profile.block(step, MEANS)
+        assert bool(glob.glob(written)) == (step >= 4)
+    profile.close()
+    assert len(glob.glob(written)) == 1
+
+
+def test_a_profile_that_begins_with_the_run(tmp_path):
+    profile = Profile(str(tmp_path), (1, 2))
+    profile.begin(0)
+    profile.block(2, MEANS)
+    assert glob.glob(str(tmp_path / "plugins/profile/*/*.xplane.pb"))
+
+
+def test_the_reporter_prints_epochs_and_skipped_steps(capsys):
+    reporter = Reporter(total_steps=20, steps_per_epoch=10)
+    reporter.begin(0)
+    reporter.block(10, MEANS)
+    record = {"epoch": 1, "step": 10, "train": {**MEANS, "elbo": -5.5}, "seconds": 61.0}
+    reporter.epoch({**record, "validation": {"elbo": -6.0}})
+    # A block, and an epoch, of skipped steps alone have no means.
+    skipped = {"skipped": 1.0, "images_per_second": 100.0}
+    reporter.block(20, skipped)
+    reporter.epoch({**record, "train": skipped, "validation": {}})
+    reporter.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert "train: loss 4.0000  elbo -5.5000  rate 1.5000" in first
+    assert "validation: elbo -6.0000" in first
+    assert "1 min 01 s" in first
+    assert "skipped" not in first
+    assert "train: skipped 1.0000" in second
+    assert "loss" not in second
+
+
+def test_a_terminal_has_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    reporter = Reporter(total_steps=20, steps_per_epoch=10)
+    reporter.begin(5)
+    reporter.block(10, {**MEANS, "skipped": 0.25})
+    reporter.close()
+    bar = capsys.readouterr().err
+    assert "10/20" in bar
+    assert "loss=4" in bar
+    assert "skipped=0.25" in bar
+
+
+def test_summaries_of_a_model_without_a_prior_have_no_samples(tmp_path):
+    config = Config.from_flat(
+        {"model": "sparse_autoencoder", "network": "mlp", "latent_dim": 2, "encoder_units": (4,)}
+    )
+    model = assembly.build_model(config.model, (6, 6, 1), seed=0)
+    examples = Examples(np.zeros([3, 6, 6, 1], np.uint8), np.full([3], -1, np.int32))
+    drawn = []
+
+    def draw_grid(images, columns):
+        drawn.append(images.shape)
+        return np.zeros([4, 4, 1], np.uint8)
+
+    seed = tf.constant([0, 0])
+    summaries = Summaries(str(tmp_path), model, examples, seed, draw_grid)
+    summaries.begin(0)
+    summaries.block(2, MEANS)
+    summaries.epoch({"step": 2, "validation": {}})
+    summaries.close()
+    assert drawn == [(3, 6, 6, 1)] * 2
+    (events,) = (tmp_path / "train").iterdir()
+    tags = set()
+    for record in tf.data.TFRecordDataset(str(events)):
+        tags |= {value.tag for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value}
+    assert tags == set(MEANS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(8.4, "8 s"), (125, "2 min 05 s"), (11410, "3 h 10 min")]
+)
+def test_seconds_are_readable(seconds, text):
+    assert format_seconds(seconds) == text

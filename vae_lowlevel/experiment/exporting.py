@@ -1,0 +1,109 @@
+"""Exports the best weights of a run: loaded, scored, published."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from vae_lowlevel import files
+from vae_lowlevel.config.export import ExportOptions
+from vae_lowlevel.config.flags import format_flagfile
+from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment.anomaly import NormalScores, find_normal_scores
+from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.experiment.loading import BestModel, load_best
+from vae_lowlevel.serving.model_card import RunFacts, write_model_card
+from vae_lowlevel.serving.publish import publish
+from vae_lowlevel.serving.server_files import write_server_files
+from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.serving.version_folder import write_version
+
+# Figures of a run that its model card shows, where there are.
+FIGURES = ("reconstructions", "samples", "units")
+
+
+def export_run(options: ExportOptions) -> str:
+    """Publishes the best weights of a run as the next version of its export.
+
+    Args:
+        options: which run, and how.
+
+    Returns:
+        The folder of the new version, `<export_dir>/<name>/<version>`.
+
+    Raises:
+        RunError: the run cannot be read, the export cannot be written, or it does not answer as
+            the model does.
+    """
+    folder = RunFolder(options.model_dir)
+    best = load_best(folder, options.serving_precision)
+    serving_model = ServingModel(
+        best.model,
+        interpolation_steps=options.interpolation_steps,
+        jit_compile=options.export_platforms == "xla",
+    )
+    # The scores of the very model that is exported: in bfloat16 they are others than in float32.
+    scores = find_normal_scores(serving_model, best, folder)
+    return publish_model(serving_model, best, scores, _test_metrics(folder), options)
+
+
+def publish_model(
+    serving_model: ServingModel,
+    best: BestModel,
+    scores: NormalScores,
+    test_metrics: Mapping[str, Any],
+    options: ExportOptions,
+) -> str:
+    """Publishes a serving model of a run with its threshold and model card.
+
+    Args:
+        serving_model: built as `options` say; its threshold is set here.
+        best: the model in it.
+        scores: of normal images, by this serving model.
+        test_metrics: for the model card; may be empty.
+        options: which run, and how.
+
+    Returns:
+        The folder of the new version.
+    """
+    folder = RunFolder(options.model_dir)
+    config = folder.read_config()
+    name = options.name or config.name
+    serving_model.anomaly_threshold.assign(scores.threshold(options.anomaly_quantile))
+    figures = (folder.figure(figure) for figure in FIGURES)
+    facts = RunFacts(
+        name=name,
+        dataset=config.data.dataset,
+        network=config.model.network,
+        likelihood=config.model.likelihood,
+        flagfile=format_flagfile(config),
+        metrics=test_metrics,
+        checkpoint=best.checkpoint,
+        anomaly_quantile=options.anomaly_quantile,
+        anomaly_split=scores.split,
+        precision=best.precision,
+        figures=tuple(path for path in figures if files.is_file(path)),
+    )
+
+    def write(version: str) -> None:
+        write_model_card(version, serving_model, facts)
+        write_version(
+            version,
+            serving_model,
+            name,
+            precision=best.precision,
+            with_warmup=options.export_platforms == "portable",
+        )
+
+    path = publish(write, options.export_dir, name, options.keep_versions)
+    write_server_files(os.path.dirname(path), name)
+    return path
+
+
+def _test_metrics(folder: RunFolder) -> Mapping[str, Any]:
+    """Returns the test metrics of a finished run; none for another."""
+    test = folder.read_metrics().get("test", {})
+    if not isinstance(test, dict):
+        raise RunError(f"{folder.metrics}: expected test metrics by name, found {test!r}")
+    return test
