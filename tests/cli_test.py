@@ -11,14 +11,14 @@ import pytest
 
 from vae_lowlevel import cli
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.fields import option
+from vae_lowlevel.config.fields import Options, option
 from vae_lowlevel.errors import ConfigError, DataError, Interrupted, RunError
 
 ROOT = pathlib.Path(cli.__file__).parents[1]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """Settings."""
 
     count: int = option(1, "A count.", at_least=1)
@@ -43,6 +43,11 @@ def test_run_gets_the_parsed_options_and_success_is_0():
         (DataError("file is damaged"), 1, "error: file is damaged\n"),
         (RunError("no checkpoint"), 1, "error: no checkpoint\n"),
         (Interrupted("stopped at step 7"), 75, "stopped at step 7\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "stopped before there was anything to save; run the same command again\n",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -135,7 +140,7 @@ CUDA_FAILURE = (
 (NEWS if glob.glob("/dev/nvidia*") else NOISE).append(CUDA_FAILURE)
 WRITER = """
 import faulthandler, os, sys
-from vae_lowlevel import startup
+from vae_lowlevel import cli
 cli.quiet_tensorflow()
 os.write(2, sys.argv[1].encode())
 print("from sys.stderr", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Every shipped flagfile: trained for a few steps on small data, gone on with, exported, called."""
+"""Every shipped flagfile: trained for a few steps on small data, resumed, exported, called."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.experiment.results
 import vae_lowlevel.experiment.training
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.config.flags import parse
-from vae_lowlevel.export import export_run
+from vae_lowlevel.experiment.exporting import export_run
 
 FLAGFILES = sorted((pathlib.Path(__file__).parents[1] / "flags").glob("*.cfg"))
 
-# Of each published data set, so that a stand-in has its images' shape; others are drawn or given.
+# Image shapes of the published data sets, for their stand-ins; the other data sets are drawn.
 SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-# Training examples of the stand-in; validation takes 4 of them, which leaves 2 steps an epoch.
+# Training examples of the stand-in; validation takes 4 of them, which leaves 2 steps per epoch.
 ROWS, STEPS_PER_EPOCH = 12, 2
 # Shrinks what takes time, and nothing that chooses a network or a loss.
-FEWER = ["--validation_size=4", "--batch_size=4", "--steps_per_loop=2", "--shapes_examples=12"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_evaluation():
-    """Batches of 8, so that the padding of 500 is not most of the work."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 8)
-        yield
+FEWER = [
+    "--validation_size=4",
+    "--batch_size=4",
+    "--evaluation_batch_size=8",
+    "--steps_per_loop=2",
+    "--shapes_examples=12",
+]
 
 
 def stand_in(shape, folder):
@@ -58,12 +56,6 @@ def shrunk(flagfile, folder):
     return flags
 
 
-def length(flagfile, epochs):
-    """Returns the flag for a run of so many epochs, by the flag that the file has."""
-    by_steps = parse([f"--flagfile={flagfile}"], Config).training.train_steps
-    return f"--train_steps={epochs * STEPS_PER_EPOCH}" if by_steps else f"--epochs={epochs}"
-
-
 def run(argv):
     config = parse(argv, Config)
     train.run(config)
@@ -77,11 +69,11 @@ def test_flagfile_trains_resumes_exports_and_serves(
     argv = [f"--flagfile={flagfile}", *shrunk(flagfile, tmp_path)]
     # The first session ends like one that was stopped: trained and saved, not measured.
     with monkeypatch.context() as patch:
-        patch.setattr(vae_lowlevel.experiment.training, "_finish", lambda *_: None)
-        run([*argv, length(flagfile, epochs=1)])
+        patch.setattr(vae_lowlevel.experiment.training, "finish_run", lambda *_, **__: None)
+        run([*argv, "--epochs=1"])
     assert not (tmp_path / "run" / "metrics.json").exists()
-    run([*argv, length(flagfile, epochs=2)])
-    assert "Going on at step 2" in capsys.readouterr().out
+    run([*argv, "--epochs=2"])
+    assert "Resuming at step 2" in capsys.readouterr().out
 
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["step"] == 2 * STEPS_PER_EPOCH
@@ -89,7 +81,8 @@ def test_flagfile_trains_resumes_exports_and_serves(
         if name in metrics["test"]:
             assert np.isfinite(metrics["test"][name]), name
 
-    exported = export_run(str(tmp_path / "run"), str(tmp_path / "exports"))
+    options = ExportOptions(model_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "exports"))
+    exported = export_run(options)
     signatures = tf.saved_model.load(exported).signatures
     assert "serving_default" in signatures
     for name, signature in signatures.items():
@@ -121,7 +114,7 @@ def _inputs(signature, image_shape):
 def test_flagfiles_name_their_run_folder_after_themselves():
     for flagfile in FLAGFILES:
         config = parse([f"--flagfile={flagfile}"], Config)
-        assert config.run.model_dir == f"runs/{flagfile.stem}"
+        assert config.model_dir == f"runs/{flagfile.stem}"
 
 
 def test_padded_mnist_is_what_the_2d_example_sees():
