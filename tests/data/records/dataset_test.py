@@ -78,7 +78,7 @@ def test_binarised_splits_are_those_of_reading_everything(tmp_path):
             getattr(streamed, split).image, getattr(resident, split).image
         )
     assert epoch_of(streamed.train) == sorted(image.tobytes() for image in resident.train.image)
-    with pytest.raises(ConfigError, match=r"--binarize=static .* --binarize=dynamic, or a --resid"):
+    with pytest.raises(ConfigError, match=r"--binarize=static .* --binarize=dynamic, or --resid"):
         load(tmp_path, binarize="static")
 
 
@@ -100,6 +100,9 @@ def test_held_out_splits_too_large_for_memory_are_refused(tmp_path, monkeypatch)
     monkeypatch.setattr(vae_lowlevel.data.records.dataset, "DEFAULT_RESIDENT_BYTES", 220)
     assert len(load(tmp_path).test) == 5
     monkeypatch.setattr(vae_lowlevel.data.records.dataset, "DEFAULT_RESIDENT_BYTES", 219)
-    with pytest.raises(DataError, match=r"at most 219 bytes together, .* found 220; give test sh"):
+    with pytest.raises(
+        DataError,
+        match=r"at most 219 bytes together, .* found 220; set a smaller --val",
+    ):
         load(tmp_path)
     assert len(load(tmp_path, resident_bytes=220).test) == 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.data.records.index import index_records, raise_damage
+from vae_lowlevel.data.records.index import check_shards, index_records
 from vae_lowlevel.data.records.shards import write_records
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
@@ -41,29 +41,29 @@ def test_shards_that_are_cut_off_or_of_another_kind_are_named(tmp_path):
     content = pathlib.Path(files[1]).read_bytes()
     for damage in (content[:-5], content[:-1], content[: len(content) // 4 + 5], b"text"):
         pathlib.Path(files[1]).write_bytes(damage)
-        with pytest.raises(DataError, match=f"{re.escape(files[1])}: expected a whole TFRecord"):
+        with pytest.raises(DataError, match=f"{re.escape(files[1])}: expected a complete TFRecord"):
             index_records(files)
     for file in files:
         pathlib.Path(file).write_bytes(b"")
-    with pytest.raises(DataError, match="expected records in it or in another shard"):
+    with pytest.raises(DataError, match="expected records in this shard or in another"):
         index_records(files)
 
 
-def test_damage_is_found_and_whole_shards_pass(tmp_path):
+def test_damage_is_found_and_complete_shards_pass(tmp_path):
     files = write(tmp_path)
-    raise_damage(files, (4, 5, 2), 3)
+    check_shards(files, (4, 5, 2), 3)
     with pytest.raises(DataError, match="images of one size, found 4x5x1 and 4x5x2"):
-        raise_damage(files, (4, 5, 1), 3)
+        check_shards(files, (4, 5, 1), 3)
     with pytest.raises(DataError, match=r"labels from 0 to 1, .* found 2 to 2"):
-        raise_damage(files, (4, 5, 2), 2)
-    with pytest.raises(DataError, match=r"expected class_names.txt beside it"):
-        raise_damage(files, (4, 5, 2), 0)
+        check_shards(files, (4, 5, 2), 2)
+    with pytest.raises(DataError, match=r"expected class_names.txt next to it"):
+        check_shards(files, (4, 5, 2), 0)
     content = bytearray(pathlib.Path(files[2]).read_bytes())
     content[-6] ^= 1
     pathlib.Path(files[2]).write_bytes(content)
     with pytest.raises(DataError, match=f"{re.escape(files[2])}: .*corrupted record at"):
-        raise_damage(files, (4, 5, 2), 3)
+        check_shards(files, (4, 5, 2), 3)
 
 
 def test_examples_without_labels_need_no_names(tmp_path):
-    raise_damage(write(tmp_path, labels=[-1] * 11), (4, 5, 2), 0)
+    check_shards(write(tmp_path, labels=[-1] * 11), (4, 5, 2), 0)

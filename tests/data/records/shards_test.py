@@ -16,7 +16,7 @@ from vae_lowlevel.data.records.shards import load_records, write_class_names, wr
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def examples(count=7, shape=(4, 5, 2)):
@@ -82,8 +82,8 @@ def test_a_record_without_label_has_no_class(tmp_path):
     ("features", "message"),
     [
         ([{"image": bytes(5), "shape": [2, 3, 1]}], "expected 6 bytes for an image of 2x3x1"),
-        ([{"picture": bytes(6), "shape": [2, 3, 1]}], "expected a whole TFRecord file .*image"),
-        ([{"image": bytes(6), "shape": [2, 3]}], "expected a whole TFRecord file"),
+        ([{"picture": bytes(6), "shape": [2, 3, 1]}], "expected a complete TFRecord file .*image"),
+        ([{"image": bytes(6), "shape": [2, 3]}], "expected a complete TFRecord file"),
         (
             [{"image": bytes(6), "shape": shape} for shape in ([2, 3, 1], [3, 2, 1])],
             "expected images of one size, found 2x3x1 and 3x2x1",
@@ -104,7 +104,7 @@ def test_damaged_and_missing_shards_are_named(tmp_path):
     cuts = content[:-5], content[: len(content) // 3 + 8], content[: len(content) // 3 + 12]
     for damage in (*cuts, content[:20] + b"!" + content[21:], b"text"):
         pathlib.Path(files[1]).write_bytes(damage)
-        with pytest.raises(DataError, match=f"{re.escape(files[1])}: expected a whole TFRecord"):
+        with pytest.raises(DataError, match=f"{re.escape(files[1])}: expected a complete TFRecord"):
             load_records(f"{tmp_path}/*")
     with pytest.raises(DataError, match=r"other-\*: expected training shards, found no file"):
         load_records(f"{tmp_path}/other-*")
@@ -120,14 +120,23 @@ def test_shards_of_other_sizes_are_refused(tmp_path):
         load_records(f"{tmp_path}/*")
 
 
+def run_tool(*flags):
+    return subprocess.run(
+        [sys.executable, ROOT / "tools" / "make_records", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
 def test_the_tool_writes_what_training_reads(tmp_path):
     given = {"dataset": "shapes", "shapes_examples": 12, "image_size": 9}
     flags = [f"--{name}={value}" for name, value in given.items()]
-    subprocess.run(
-        [sys.executable, ROOT / "tools" / "make_records", *flags, f"--output={tmp_path}"],
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_tool(*flags, f"--output={tmp_path}", "--shards=3")
+    assert done.returncode == 0, done.stderr
+    assert f"wrote 12 train examples to 3 files {tmp_path}/train-00000-of-00003" in done.stdout
+    assert f"wrote 2 test examples to 2 files {tmp_path}/test-00000-of-00002" in done.stdout
     read, drawn = (
         load_dataset(DataConfig(validation_size=0, **changes))
         for changes in ({"dataset": f"records:{tmp_path}/*.tfrecord"}, given)
@@ -135,3 +144,14 @@ def test_the_tool_writes_what_training_reads(tmp_path):
     assert read.class_names == drawn.class_names
     assert rows(read.train) == rows(drawn.train)
     assert rows(read.test) == rows(drawn.test)
+
+
+def test_the_tool_explains_its_flags_and_refuses_missing_ones(tmp_path):
+    shown = run_tool("--help")
+    assert shown.returncode == 0
+    for flag in ("--dataset", "--data_dir", "--image_size", "--output", "--shards"):
+        assert flag in shown.stdout
+    refused = run_tool(f"--output={tmp_path}/new")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--dataset is needed" in refused.stderr
+    assert not (tmp_path / "new").exists()

@@ -185,7 +185,7 @@ def damage(path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("checksum", "expected a whole TFRecord file .*corrupted record"),
+        ("checksum", "expected a complete TFRecord file .*corrupted record"),
         ("turned", "expected shards with images of one size, found 3x4x1 and 4x3x1"),
         ("smaller", "expected shards with images of one size, found 3x3x1 and 3x4x1"),
         ("short", r"expected 12 bytes for an image of 3x4x1, found \[11\]"),

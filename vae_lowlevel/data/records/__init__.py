@@ -1,1 +1,1 @@
-"""Images in TFRecord shards: files, index, stream, service and split."""
+"""Images in TFRecord shards, read into memory or streamed from disk."""

@@ -1,4 +1,4 @@
-"""Records that do not fit into memory: the training split stays on disk, held-out ones are read."""
+"""A data set of streamed records: training examples stay on disk, held-out ones are in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vae_lowlevel.types import Dataset
 
 
 def is_streamed(config: DataConfig) -> bool:
-    """Returns whether the training split is left on disk."""
+    """Returns whether the training split stays on disk: it is large, or a data service reads it."""
     kind, _, pattern = config.dataset.partition(":")
     if kind != "records":
         return False
@@ -28,56 +28,59 @@ def is_streamed(config: DataConfig) -> bool:
 
 
 def load_streamed(config: DataConfig) -> Dataset:
-    """Finds the records of the training split and reads what is held out of it, or the test shards.
+    """Indexes the training shards and reads the validation and test examples into memory.
 
-    Held out are the examples that reading everything into memory holds out.
+    The splits are the same as when all records are read into memory.
+
+    Returns:
+        The data set; `train` is a `RecordStream`.
 
     Raises:
-        ConfigError: `validation_size` leaves nothing to train on; `binarize` is static, which
-            draws a whole split; `pad_to` is too small.
-        DataError: a file is damaged, what is held out is too large for memory, or labels have no
-            class names.
+        ConfigError: `validation_size` leaves nothing to train on, `pad_to` is too small, or
+            `binarize` is static, which needs all images in memory.
+        DataError: a file is damaged, the examples held out are too large for memory, or there are
+            labels but no class names.
     """
     if config.binarize == "static":
         raise ConfigError(
-            "--binarize=static draws all training images once and for all, which needs them in "
-            "memory: take --binarize=dynamic, or a --resident_bytes above the size of the shards"
+            "--binarize=static draws all training images once, which needs them in memory: set "
+            "--binarize=dynamic, or --resident_bytes to at least the size of the shards"
         )
     _, _, pattern = config.dataset.partition(":")
     train_files, test_files = find_shards(pattern)
     index = index_records(train_files)
-    kept, tested = np.arange(len(index), dtype=np.int32), None
+    numbers, test_numbers = np.arange(len(index), dtype=np.int32), np.empty(0, np.int32)
     if not test_files:
-        kept, tested = split_test(len(index))
-    rows, validated = split_validation(
-        len(kept), validation_size(len(index), config.validation_size)
-    )
-    names = read_class_names(train_files)
+        numbers, test_numbers = split_test(len(index))
+    size = validation_size(len(index), config.validation_size)
+    train_rows, validation_rows = split_validation(len(numbers), size)
+    class_names = read_class_names(train_files)
     stream = RecordStream(
         index,
-        kept[rows],
+        numbers[train_rows],
         shuffle_buffer=config.shuffle_buffer,
         pad_to=config.pad_to,
-        num_classes=len(names),
+        num_classes=len(class_names),
     )
-    test_bytes = sum(map(os.path.getsize, test_files))
-    held_out = len(validated) + (0 if tested is None else len(tested))
-    _check_held_out(held_out * int(np.prod(stream.image_shape)) + test_bytes, config)
-    if tested is not None:
-        test = stream.read(tested)
-    else:
+    record_bytes = int(np.prod(stream.image_shape))
+    test_bytes = len(test_numbers) * record_bytes + sum(map(os.path.getsize, test_files))
+    _check_held_out(len(validation_rows) * record_bytes + test_bytes, config)
+    validation = stream.read(numbers[validation_rows])
+    if test_files:
         test = read_test_split(test_files, index.image_shape)
         test = test if config.pad_to is None else pad_images(test, config.pad_to)
-    return Dataset(stream, stream.read(kept[validated]), test, names)
+    else:
+        test = stream.read(test_numbers)
+    return Dataset(stream, validation, test, class_names)
 
 
 def _check_held_out(size: int, config: DataConfig) -> None:
-    """Refuses validation and test splits of more bytes than memory is meant to hold."""
+    """Refuses validation and test splits that are larger than memory is meant to hold."""
     bound = max(config.resident_bytes, DEFAULT_RESIDENT_BYTES)
     if size > bound:
         raise DataError(
             f"--dataset={config.dataset}: expected validation and test splits of at most {bound} "
-            f"bytes together, for they are held in memory, found {size}; give test shards, which "
-            "then stand for the tenth that is held out, a smaller --validation_size or a larger "
-            "--resident_bytes"
+            f"bytes together, because they stay in memory, found {size}; set a smaller "
+            "--validation_size or a larger --resident_bytes, or provide test shards, so that no "
+            "tenth is held out for test"
         )

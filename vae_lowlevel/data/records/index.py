@@ -1,4 +1,4 @@
-"""Where each record of some shards begins, found without reading the records."""
+"""Finds where each record of some shards begins, without reading the records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_lowlevel.data.records.shards import (
     CLASS_NAMES_FILE,
     FRAME_BYTES,
     check_one_size,
-    no_records,
+    empty_shards_error,
     read_shard,
 )
 from vae_lowlevel.errors import DataError
@@ -22,13 +22,13 @@ _LENGTH_BYTES = 8
 
 
 class RecordIndex(NamedTuple):
-    """The records of some shards, numbered through in the order of the shards.
+    """The records of F shards, numbered from 0 to N-1 in the order of the shards.
 
     Attributes:
         files: the shards.
-        first: int64 [F + 1], the number of each shard's first record; last, how many there are.
+        first: int64 [F + 1], the number of the first record of each shard; the last element is N.
         offset: int64 [N], where each record begins in its shard, in bytes.
-        image_shape: (H, W, C) of the first record's image.
+        image_shape: (H, W, C) of the image in the first record.
     """
 
     files: tuple[str, ...]
@@ -37,46 +37,46 @@ class RecordIndex(NamedTuple):
     image_shape: tuple[int, int, int]
 
     def __len__(self) -> int:
-        """Returns how many records there are."""
+        """Returns the number of records."""
         return int(self.first[-1])
 
     def files_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Returns the shard of each record, int64, an index into `files`."""
+        """Returns the shard of each record: indices into `files`, int64."""
         return np.searchsorted(self.first, numbers, side="right") - 1
 
 
 def index_records(files: Sequence[str]) -> RecordIndex:
-    """Finds the records of some shards: one small read for each, and the first one's image.
+    """Finds the records of some shards: reads the length of each record and the first image.
 
     Args:
         files: TFRecord shards as tools/make_records writes them.
 
     Raises:
-        DataError: a shard is cut off or no TFRecord file, or there is no record. Damage within
-            records is found when they are read.
+        DataError: a shard is truncated or is not a TFRecord file, or there is no record. Damage
+            within records is found only when they are read.
     """
     offsets = [_record_offsets(file) for file in files]
     counts = [len(own) for own in offsets]
     if not sum(counts):
-        raise no_records(files)
+        raise empty_shards_error(files)
     with_records = files[int(np.argmax(np.array(counts) > 0))]
     image_shape = next(read_shard(with_records)).image.shape[1:]
     first = np.concatenate([[0], np.cumsum(counts)])
     return RecordIndex(tuple(files), first, np.concatenate(offsets), image_shape)
 
 
-def raise_damage(files: Sequence[str], image_shape: Sequence[int], num_classes: int) -> None:
-    """Reads whole shards, one after another, and raises what is wrong with the first damaged one.
+def check_shards(files: Sequence[str], image_shape: Sequence[int], num_classes: int) -> None:
+    """Reads complete shards, one after another, to find the first damaged one.
 
-    What fails in a pipeline of many shards does not say in which of them. Returns if all are whole.
+    An error in a pipeline that reads many shards does not say in which shard it occurred.
 
     Args:
         files: TFRecord shards as tools/make_records writes them.
-        image_shape: (H, W, C) of the images they should hold.
-        num_classes: the labels they should hold are below it.
+        image_shape: expected (H, W, C) of the images.
+        num_classes: labels must be less than this number.
 
     Raises:
-        DataError: names the file, what was expected of it and what was found.
+        DataError: a shard is damaged; names the file, what was expected and what was found.
     """
     for file in files:
         for part in read_shard(file):
@@ -87,18 +87,19 @@ def raise_damage(files: Sequence[str], image_shape: Sequence[int], num_classes: 
 def _check_labels(file: str, label: np.ndarray, num_classes: int) -> None:
     if num_classes == 0 and label.max() >= 0:
         raise DataError(
-            f"{file}: expected {CLASS_NAMES_FILE} beside it, one name a line: its examples have "
-            "labels, and not all are read before training to count the classes"
+            f"{file}: expected {CLASS_NAMES_FILE} next to it, with one name per line: its examples "
+            "have labels, and streamed records are not all read before training to count the "
+            "classes"
         )
     if label.min() < -1 or label.max() >= num_classes > 0:
         raise DataError(
             f"{file}: expected labels from 0 to {num_classes - 1}, for the {num_classes} names in "
-            f"{CLASS_NAMES_FILE}, or -1, found {label.min()} to {label.max()}"
+            f"{CLASS_NAMES_FILE}, or -1 for no class, found {label.min()} to {label.max()}"
         )
 
 
 def _record_offsets(file: str) -> np.ndarray:
-    """Returns where each record of a shard begins, int64, from the lengths before them."""
+    """Returns where each record of a shard begins, int64, from the length before each record."""
     size = os.path.getsize(file)
     offsets = array.array("q")
     offset = 0
@@ -109,11 +110,11 @@ def _record_offsets(file: str) -> np.ndarray:
             length = shard.read(_LENGTH_BYTES)
             offset += FRAME_BYTES + int.from_bytes(length, "little")
     if offset != size:
-        # The lengths lead past the end. Reading it says what is wrong.
+        # The lengths exceed the file. Reading it raises an error that says what is wrong.
         for _ in read_shard(file):
             pass
         raise DataError(
-            f"{file}: expected a whole TFRecord file as tools/make_records writes it, found one "
+            f"{file}: expected a complete TFRecord file as tools/make_records writes it, found one "
             "that changes while it is read"
         )
     return np.frombuffer(offsets, np.int64)

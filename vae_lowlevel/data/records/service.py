@@ -1,6 +1,6 @@
-"""A record stream that the workers of TensorFlow's data service read, shuffle and parse.
+"""A record stream that workers of TensorFlow's data service read, shuffle and parse.
 
-Reference:
+References:
     https://www.tensorflow.org/api_docs/python/tf/data/experimental/service
 """
 
@@ -22,23 +22,23 @@ _CONNECT_SECONDS = 10.0
 
 
 class ServiceStream:
-    """A `RecordStream` read elsewhere: the shards of an epoch are shared out among the workers.
+    """A `RecordStream` that the workers of a data service read: each reads some of the shards.
 
     Args:
-        stream: what is read; the workers open its files under the same paths.
-        address: of the dispatcher, grpc://<host>:<port>.
-        workers: processes that share a batch: 1.
+        stream: the stream to read. The workers open its files under the same paths.
+        address: address of the dispatcher, grpc://<host>:<port>.
+        workers: number of training processes that share a batch; must be 1.
 
     Raises:
-        ConfigError: there are several.
-        DataError: nothing answers there, or it has no workers.
+        ConfigError: `workers` is not 1.
+        DataError: the dispatcher does not answer, or it has no workers.
     """
 
     def __init__(self, stream: RecordStream, address: str, workers: int = 1) -> None:
         if workers > 1:
             raise ConfigError(
-                f"--tf_data_service={address} feeds one training process, got {workers}: leave it "
-                "out, and each process reads the shards itself"
+                f"--tf_data_service={address} feeds one training process, got {workers}: remove "
+                "the flag, and each process reads the shards itself"
             )
         self._stream = stream
         self._address = address
@@ -49,14 +49,14 @@ class ServiceStream:
     def batches(
         self, seed: int, epoch: int, step: int, batch_size: int, worker: int = 0, workers: int = 1
     ) -> tf.data.Dataset:
-        """Returns a pass over all examples, each once, in no promised order.
+        """Returns a pass over all examples, each once, in an unspecified order.
 
         Args:
-            seed: of the run.
-            epoch: counted from 0.
-            step: not used: where the pass before was given up is not known to the service, so that
-                the rest of an epoch comes from a new pass.
-            batch_size: examples a step.
+            seed: seed of the run.
+            epoch: number of the epoch, from 0.
+            step: ignored. The service does not know where an earlier pass ended, so the rest of an
+                epoch comes from a new pass.
+            batch_size: number of examples per step.
             worker: 0.
             workers: 1.
 
@@ -65,15 +65,15 @@ class ServiceStream:
         """
         records = self._stream.records(seed, epoch, is_ordered=False)
         batches = self._stream.parsed(records.batch(batch_size))
-        # Each worker has a smaller last batch: these are put together.
+        # The last batch of each worker is smaller. `rebatch` combines these.
         return self._distribute(batches).rebatch(batch_size, drop_remainder=True)
 
     @contextmanager
     def named_damage(self) -> Iterator[None]:
-        """Turns a failure of the service, or of the files it reads, into one clear error.
+        """Turns errors of the service, or of the files it reads, into one that names them.
 
         Raises:
-            DataError: in place of any `tf.errors.OpError`.
+            DataError: instead of any `tf.errors.OpError`.
         """
         try:
             with self._stream.named_damage():
@@ -95,12 +95,12 @@ class ServiceStream:
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise DataError(
-                f"--tf_data_service={self._address}: expected a dispatcher that listens there, "
-                f"found: {error}; start one, docs/scaling.md says how"
+                f"--tf_data_service={self._address}: expected a dispatcher at this address, "
+                f"found: {error}; start one as docs/scaling.md describes"
             ) from error
 
     def _check_answer(self) -> None:
-        """Has the service count to one: without a worker, TensorFlow would wait for ever."""
+        """Sends one element through the service: without workers, TensorFlow would never return."""
         answer: list[object] = []
 
         def ask() -> None:

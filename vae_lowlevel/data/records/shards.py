@@ -1,4 +1,4 @@
-"""Images in TFRecord shards: written, checked, and read back whole into memory."""
+"""Writes, finds, checks and reads TFRecord shards of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
 CLASS_NAMES_FILE = "class_names.txt"
-FRAME_BYTES = 16  # of the format around each record: its length and two checksums
+FRAME_BYTES = 16  # around each record: its length and two checksums
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "shape": tf.io.FixedLenFeature([3], tf.int64),
@@ -25,17 +25,17 @@ _BATCH = 512
 def write_records(examples: Examples, folder: str, split: str, shards: int) -> list[str]:
     """Writes a split as `<folder>/<split>-<number>-of-<shards>.tfrecord`.
 
-    A record is a `tf.train.Example`: `image`, the bytes of uint8 H x W x C; `shape`, (H, W, C);
-    `label`. Example i is in shard i modulo `shards`.
+    A record is a `tf.train.Example` with three features: `image`, the bytes of uint8 [H, W, C];
+    `shape`, (H, W, C); and `label`. Example i is in shard i modulo `shards`.
 
     Args:
-        examples: what to write; factors of variation are left out.
-        folder: made if missing; shards of these names are replaced.
+        examples: what to write, without the factors of variation.
+        folder: where to write; created if missing. Shards of the same names are replaced.
         split: "train" or "test".
-        shards: how many files, at least 1.
+        shards: number of files, at least 1.
 
     Returns:
-        The files.
+        The paths of the files.
     """
     os.makedirs(folder, exist_ok=True)
     paths = []
@@ -52,24 +52,24 @@ def write_records(examples: Examples, folder: str, split: str, shards: int) -> l
 
 
 def write_class_names(names: Sequence[str], folder: str) -> None:
-    """Writes the class names beside the shards, one a line; no file where there are none."""
+    """Writes the class names next to the shards, one per line; without names, no file."""
     if names:
         with open(os.path.join(folder, CLASS_NAMES_FILE), "w", encoding="utf-8") as file:
             file.write("".join(f"{name}\n" for name in names))
 
 
 def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ...]]:
-    """Reads the shards that a pattern names, in the order of their names.
+    """Reads all shards that match a pattern, in the order of their names.
 
     Args:
-        pattern: as `find_shards` takes it.
+        pattern: as in `find_shards`.
 
     Returns:
-        the training split, the test split or None, and the class names: those in
-        `class_names.txt` beside the first shard.
+        the training split; the test split or None; and the class names, from `class_names.txt`
+        next to the first shard.
 
     Raises:
-        DataError: no file matches, or one is damaged or holds other records.
+        DataError: no file matches, or one is damaged or contains other records.
     """
     train_files, test_files = find_shards(pattern)
     train = _read_split(train_files)
@@ -78,12 +78,12 @@ def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ..
 
 
 def find_shards(pattern: str) -> tuple[list[str], list[str]]:
-    """Returns the training shards and the test shards that a pattern names, sorted.
+    """Returns the training shards and the test shards that match a pattern, sorted.
 
-    Shards whose file name begins with `test` are the test split, all others the training split.
+    Shards whose file names begin with `test` are the test split, all others the training split.
 
     Args:
-        pattern: with `*`, `?` and `[...]`, as `/data/mine/*.tfrecord`.
+        pattern: a path with `*`, `?` and `[...]`, such as `/data/mine/*.tfrecord`.
 
     Raises:
         DataError: there is no training shard.
@@ -99,7 +99,15 @@ def find_shards(pattern: str) -> tuple[list[str], list[str]]:
 
 
 def read_test_split(files: Sequence[str], train_shape: Sequence[int]) -> Examples:
-    """Reads the test shards, whose images have to be of the training images' shape (H, W, C)."""
+    """Reads the test shards and checks that their images have the shape of the training images.
+
+    Args:
+        files: the shards.
+        train_shape: (H, W, C).
+
+    Raises:
+        DataError: a shard is damaged, or the images have another shape.
+    """
     test = _read_split(files)
     if test.image.shape[1:] != tuple(train_shape):
         raise DataError(
@@ -110,7 +118,7 @@ def read_test_split(files: Sequence[str], train_shape: Sequence[int]) -> Example
 
 
 def read_class_names(files: Sequence[str]) -> tuple[str, ...]:
-    """Returns the class names that stand beside the first of some shards; none without the file."""
+    """Returns the class names next to the first shard; without that file, an empty tuple."""
     path = os.path.join(os.path.dirname(files[0]), CLASS_NAMES_FILE)
     if not os.path.isfile(path):
         return ()
@@ -130,7 +138,7 @@ def _encode(image: np.ndarray, label: int) -> bytes:
 def _read_split(files: Sequence[str]) -> Examples:
     parts = [part for file in files for part in read_shard(file)]
     if not parts:
-        raise no_records(files)
+        raise empty_shards_error(files)
     check_one_size(files, {part.image.shape[1:] for part in parts})
     return Examples(
         np.concatenate([part.image for part in parts]),
@@ -139,7 +147,15 @@ def _read_split(files: Sequence[str]) -> Examples:
 
 
 def check_one_size(files: Sequence[str], sizes: Iterable[tuple[int, ...]]) -> None:
-    """Refuses shards whose images are of several sizes (H, W, C)."""
+    """Checks that the images of some shards have one size.
+
+    Args:
+        files: the shards, for the error message.
+        sizes: (H, W, C) of their images.
+
+    Raises:
+        DataError: there are several sizes.
+    """
     if len(sizes := set(sizes)) > 1:
         raise DataError(
             f"{files[0]}: expected shards with images of one size, found "
@@ -147,16 +163,16 @@ def check_one_size(files: Sequence[str], sizes: Iterable[tuple[int, ...]]) -> No
         )
 
 
-def no_records(files: Sequence[str]) -> DataError:
-    """Returns the error of shards that are all empty."""
-    return DataError(f"{files[0]}: expected records in it or in another shard, found none")
+def empty_shards_error(files: Sequence[str]) -> DataError:
+    """Returns the error for shards that are all empty."""
+    return DataError(f"{files[0]}: expected records in this shard or in another, found none")
 
 
 def read_shard(file: str) -> Iterator[Examples]:
-    """Yields the examples of one file in parts, up to 512 each.
+    """Yields the examples of one file in parts of at most 512.
 
     Raises:
-        DataError: the file is damaged, or holds other records.
+        DataError: the file is damaged or contains other records.
     """
     read_bytes = 0
     try:
@@ -178,21 +194,21 @@ def read_shard(file: str) -> Iterator[Examples]:
                 )
             image = np.stack(image).reshape(-1, *shapes[0])
             yield Examples(image, parsed["label"].numpy().astype(np.int32))
-        # TensorFlow takes a file that breaks off within a record's first 12 bytes for a whole one.
+        # TensorFlow reports no error for a file that ends within the first 12 bytes of a record.
         if read_bytes != os.path.getsize(file):
             raise DataError(
-                f"{file}: expected a whole TFRecord file as tools/make_records writes it, found "
-                f"{os.path.getsize(file)} bytes, of which {read_bytes} are whole records"
+                f"{file}: expected a complete TFRecord file as tools/make_records writes it, found "
+                f"{os.path.getsize(file)} bytes, of which {read_bytes} are complete records"
             )
     except tf.errors.OpError as error:
         raise DataError(
-            f"{file}: expected a whole TFRecord file as tools/make_records writes it, found: "
+            f"{file}: expected a complete TFRecord file as tools/make_records writes it, found: "
             f"{reason_of(error)}"
         ) from error
 
 
 def reason_of(error: tf.errors.OpError) -> str:
-    """Returns what TensorFlow says is wrong, without the operation it names first, in {{...}}."""
+    """Returns TensorFlow's error message without the name of the operation, {{...}}, before it."""
     return (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
 
 

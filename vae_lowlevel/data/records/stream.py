@@ -1,8 +1,7 @@
-"""A training split that stays in its TFRecord shards and is read in a shuffled stream.
+"""A training split that stays in its TFRecord shards and is read as a shuffled stream.
 
-tf.data does the reading: the shards of an epoch come in an order of their own, several at once and
-record by record in turn, and go through a buffer that shuffles. Examples that are held out are
-passed over by their number.
+tf.data reads the shards in a random order for each epoch, several at once and one record of each in
+turn. The records pass through a shuffle buffer. Held-out examples are skipped by their number.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import tensorflow as tf
 
 from vae_lowlevel.data.batching import permutation, raw_draws
 from vae_lowlevel.data.images import margins
-from vae_lowlevel.data.records.index import RecordIndex, raise_damage
+from vae_lowlevel.data.records.index import RecordIndex, check_shards
 from vae_lowlevel.data.records.shards import FEATURES, reason_of
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
 _SHARDS_AT_ONCE = 16
-_READ_BYTES = 1 << 20  # at once, of each of these shards
-_MOST_ROWS = 512  # of a shard in one call, no more than fit into _READ_BYTES
+_READ_BYTES = 1 << 20  # read buffer per shard
+_MAX_ROWS = 512  # records per call of an operation, if they fit into _READ_BYTES
 
 
 class RecordStream:
     """A training split in shards.
 
     Attributes:
-        image_shape: (H, W, C) of the images as they are given out, padded.
+        image_shape: (H, W, C) of the images that it returns, after padding.
     """
 
     def __init__(
@@ -42,21 +41,21 @@ class RecordStream:
         pad_to: int | None,
         num_classes: int,
     ) -> None:
-        """Makes the split.
+        """Creates the split; reads nothing yet.
 
         Args:
-            index: the records.
-            numbers: int32 [N], rising: those of them that are of this split.
-            shuffle_buffer: examples that are shuffled at a time.
-            pad_to: height and width of the images, surrounded with zeros; None for as they are.
-            num_classes: labels are -1 (none) or below it.
+            index: all records of the shards.
+            numbers: int32 [N], ascending: the numbers of the records of this split.
+            shuffle_buffer: number of examples in the shuffle buffer.
+            pad_to: height and width to which images are padded with zeros; None for no padding.
+            num_classes: labels are -1 (no class) or less than this number.
         """
         self._index = index
         self._numbers = numbers
         self._shuffle_buffer = shuffle_buffer
         self._num_classes = num_classes
         height, width, channels = index.image_shape
-        self._rows_at_once = min(_MOST_ROWS, 1 + _READ_BYTES // (height * width * channels))
+        self._rows_at_once = min(_MAX_ROWS, 1 + _READ_BYTES // (height * width * channels))
         self._margins = [(0, 0), (0, 0), (0, 0)]
         if pad_to is not None:
             self._margins = margins(height, width, pad_to)
@@ -67,26 +66,26 @@ class RecordStream:
         return len(self._numbers)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Examples:
-        """Returns some examples, in the order of the shards, read one by one."""
+        """Reads examples of this split by their row numbers, in the order of the shards."""
         return self.read(self._numbers[rows])
 
     def read(self, numbers: np.ndarray) -> Examples:
-        """Reads records, of this split or not, by their numbers.
+        """Reads records by their numbers in the index, also those of other splits.
 
         Args:
-            numbers: int [n], of the index.
+            numbers: int [n].
 
         Returns:
             n examples, in this order.
 
         Raises:
-            DataError: a record is damaged or of another size.
+            DataError: a record is damaged or its image has another size.
         """
         image = np.empty([len(numbers), *self.image_shape], np.uint8)
         label = np.empty([len(numbers)], np.int32)
         files = np.array(self._index.files)[self._index.files_of(numbers)]
         places = tf.data.Dataset.from_tensor_slices((files, self._index.offset[numbers]))
-        # Not in parallel: a record at an offset is read in no time.
+        # Not in parallel: reading one record at an offset takes little time.
         batches = places.map(_record_at).batch(self._rows_at_once).map(self._parse)
         row = 0
         with self.named_damage():
@@ -99,15 +98,15 @@ class RecordStream:
     def batches(
         self, seed: int, epoch: int, step: int, batch_size: int, worker: int = 0, workers: int = 1
     ) -> tf.data.Dataset:
-        """Returns the batches of an epoch, or a worker's rows of each of them.
+        """Returns the batches of an epoch, or one worker's rows of each batch.
 
         Args:
-            seed: of the run.
-            epoch: counted from 0.
-            step: batches before it are left out; their records are read, but not parsed.
-            batch_size: examples a batch, B, over all workers W.
-            worker: which rows: those from worker * B / W on.
-            workers: how many workers share a batch; divides it.
+            seed: seed of the run.
+            epoch: number of the epoch, from 0.
+            step: number of batches to skip. Their records are read but not parsed.
+            batch_size: number of examples per batch, B, over all workers.
+            worker: which rows to return: B / W rows from row worker * B / W on.
+            workers: number of workers that share a batch, W; divides B.
 
         Returns:
             images uint8 [B / W, H, W, C] and labels int32 [B / W].
@@ -123,12 +122,14 @@ class RecordStream:
         """Returns the serialized examples of an epoch, each once.
 
         Args:
-            seed: of the run.
-            epoch: counted from 0.
-            is_ordered: in an order of (seed, epoch) alone; otherwise as they come.
+            seed: seed of the run.
+            epoch: number of the epoch, from 0.
+            is_ordered: True for an order that depends only on (seed, epoch); False for the order in
+                which they are read.
 
         Returns:
-            scalar strings; the source of the data set are the shards.
+            scalar strings. The elements of the source are shards, so a data service can distribute
+            them.
         """
         files = np.array(self._index.files)
         order = permutation(len(files), "shard_order", seed, epoch)
@@ -140,7 +141,7 @@ class RecordStream:
             deterministic=is_ordered,
         )
         (draw,) = raw_draws(1, "shuffle", seed, epoch)
-        # Dataset.shuffle would mix in the seed of the process (tf.random.set_seed).
+        # Dataset.shuffle would also depend on the global seed (tf.random.set_seed).
         shuffled = tf.raw_ops.ShuffleDataset(
             input_dataset=tf.data.experimental.to_variant(records),
             buffer_size=tf.constant(min(self._shuffle_buffer, len(self)), tf.int64),
@@ -153,28 +154,28 @@ class RecordStream:
         return tf.data.experimental.from_variant(shuffled, tf.TensorSpec([], tf.string))
 
     def parsed(self, records: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns batches of examples for batches of records: uint8 [B, H, W, C], int32 [B]."""
+        """Parses batches of records into images uint8 [B, H, W, C] and labels int32 [B]."""
         return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     @contextmanager
     def named_damage(self) -> Iterator[None]:
-        """Turns the failure of a pipeline into an error that names the damaged file.
+        """Turns errors of a pipeline into one that names the damaged file.
 
         Raises:
-            DataError: in place of any `tf.errors.OpError`.
+            DataError: instead of any `tf.errors.OpError`.
         """
         try:
             yield
         except tf.errors.OpError as error:
-            raise_damage(self._index.files, self._index.image_shape, self._num_classes)
+            check_shards(self._index.files, self._index.image_shape, self._num_classes)
             raise DataError(
                 f"{self._index.files[0]} and {len(self._index.files) - 1} other shards could not "
-                f"be read: {reason_of(error)}. A second reading found them whole: run the same "
+                f"be read: {reason_of(error)}. A second attempt found no damage: run the same "
                 "command again"
             ) from error
 
     def _held_out(self) -> tf.Tensor | None:
-        """Returns the numbers that are not of this split, int64, rising; None if there are none."""
+        """Returns the numbers of other splits, int64, ascending; None if there are none."""
         held_out = np.ones([len(self._index)], bool)
         held_out[self._numbers] = False
         (numbers,) = np.nonzero(held_out)
@@ -183,7 +184,7 @@ class RecordStream:
     def _open_shard(
         self, file: tf.Tensor, first: tf.Tensor, held_out: tf.Tensor | None
     ) -> tf.data.Dataset:
-        """Returns the records of a shard that are not held out."""
+        """Returns the records of a shard except those held out."""
         records = tf.data.TFRecordDataset(file, buffer_size=_READ_BYTES)
         if held_out is None:
             return records
@@ -194,14 +195,15 @@ class RecordStream:
             nearest = tf.gather(held_out, tf.minimum(place, len(held_out) - 1))
             return tf.boolean_mask(records, nearest != numbers)
 
-        # Many at a time: a call for each record would cost more than reading and parsing it.
+        # In batches: one call per record would cost more than reading and parsing it.
         return records.batch(self._rows_at_once).enumerate().map(keep).unbatch()
 
     def _parse(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps records [B] to images uint8 [B, H, W, C] and labels int32 [B].
 
-        What does not fit fails by its shape or as an index, not by an assertion: that would be a
-        side effect, and to repeat, TensorFlow runs what has side effects one after another.
+        A wrong image fails in `reshape` or `ensure_shape`, a wrong label in `gather`. An assertion
+        would be a side effect, and TensorFlow does not run a function with side effects in
+        parallel.
         """
         parsed = tf.io.parse_example(records, FEATURES)
         pixels = tf.io.decode_raw(parsed["image"], tf.uint8)
@@ -215,7 +217,7 @@ class RecordStream:
 
 
 def _record_at(file: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Reads the record that begins at an offset."""
+    """Reads the record that begins at an offset, in bytes."""
     records = tf.raw_ops.TFRecordDatasetV2(
         filenames=[file], compression_type="", buffer_size=0, byte_offsets=[offset]
     )
