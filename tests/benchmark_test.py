@@ -1,8 +1,8 @@
-"""tools/benchmark.py: its networks against the package's own, and quick runs."""
+"""tools/benchmark.py: its networks against those of the package, and quick runs."""
 
 import json
 import pathlib
-import subprocess
+import re
 import sys
 
 import pytest
@@ -17,15 +17,24 @@ TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 
 
 @pytest.fixture(scope="module")
-def benchmarks():
-    """The package tools/benchmarks, which is found beside benchmark.py."""
+def benchmark():
+    """tools/benchmark.py as a module, next to which the package `benchmarks` is found."""
     sys.path.insert(0, str(TOOLS))
     try:
-        from benchmarks import cases, program, report
+        import benchmark
 
-        yield type("benchmarks", (), {"cases": cases, "program": program, "report": report})
+        yield benchmark
     finally:
         sys.path.remove(str(TOOLS))
+
+
+@pytest.fixture(scope="module")
+def benchmarks(benchmark):
+    """The package tools/benchmarks."""
+    from benchmarks import cases, counts, processes, report
+
+    modules = {"cases": cases, "counts": counts, "processes": processes, "report": report}
+    return type("benchmarks", (), modules)
 
 
 NETWORKS = {
@@ -56,14 +65,14 @@ def test_described_networks_are_the_packages(benchmarks, name):
     network = benchmarks.cases.describe_network(config, image_shape)
     layers = [*network["encoder"], *network["decoder"]]
     sizes = [variable.shape.num_elements() for variable in model.trainable_variables]
-    assert benchmarks.cases.count_parameters(layers) == sum(sizes)
+    assert benchmarks.counts.count_parameters(layers) == sum(sizes)
 
     @tf.function(input_signature=[tf.TensorSpec([1, *image_shape])])
     def forward(image):
         return model.reconstruct(image)
 
     flops = sum(map(multiplications, forward.get_concrete_function().graph.get_operations()))
-    assert benchmarks.cases.count_forward_flops(layers) == 2 * flops
+    assert benchmarks.counts.count_forward_flops(layers) == 2 * flops
 
 
 def multiplications(operation):
@@ -87,7 +96,7 @@ def test_training_takes_three_forward_passes_but_for_the_gradient_of_the_image(b
         "decoder": [{**dense, "in": 2, "out": 10}],
     }
     # Forward 2 (40 + 20), weights as much, inputs of the second layer alone 2 x 20.
-    assert benchmarks.cases.count_training_flops(network) == 120 + 120 + 40
+    assert benchmarks.counts.count_training_flops(network) == 120 + 120 + 40
 
 
 def make_group(**contenders):
@@ -105,35 +114,15 @@ def test_ratios_are_of_one_round_each(benchmarks):
     assert benchmarks.report.ratio(group, "ours float32", "torch float32") is None
 
 
-def run_benchmark(folder, *flags):
-    return subprocess.run(
-        [sys.executable, str(TOOLS / "benchmark.py"), "training", *flags],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_a_quick_run_writes_numbers_and_a_table(tmp_path):
-    done = run_benchmark(
-        tmp_path,
-        "--quick",
-        "--no-program",
-        "--dataset=shapes",
-        "--precisions=float32",
-        "--peers=keras,torch",
-        "--torch_python=/bin/false",
-        "--variants=jit_compile=false",
-        "--output=speed",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "torch is left out: /bin/false cannot import torch" in done.stdout
+def test_a_quick_run_writes_numbers_and_a_table(benchmark, tmp_path, capsys):
+    flags = ["--quick", "--no-program", "--dataset=shapes", "--precisions=float32", "--variants="]
+    flags += ["--peers=keras,torch", "--torch_python=/bin/false", f"--output={tmp_path}/speed"]
+    assert benchmark.main(["training", *flags]) == 0
+    printed = capsys.readouterr().out
+    assert re.search("torch is left out.*/bin/false.*--torch_python", printed)
     measured = json.loads((tmp_path / "speed.json").read_text())
     (group,) = measured["groups"]
-    assert set(group["contenders"]) == {
-        f"{name} float32" for name in ("ours", "ours --jit_compile=false", "keras", "matmul")
-    }
+    assert set(group["contenders"]) == {"ours float32", "keras float32", "matmul float32"}
     for found in group["contenders"].values():
         (turn,) = found["turns"]
         assert turn["images_per_second"] > 0
@@ -146,32 +135,77 @@ def test_a_quick_run_writes_numbers_and_a_table(tmp_path):
         / keras["turns"][0]["images_per_second"]
     )
     assert f"| {expected:.2f} |" in row
-    assert table in done.stdout
+    assert table in printed
 
 
-def test_an_unknown_case_is_named(tmp_path):
-    done = run_benchmark(tmp_path, "--cases=conv,vit")
-    assert done.returncode == 1
-    assert "found vit" in done.stderr
+def test_variants_differ_from_ours_in_one_setting(benchmark, benchmarks, tmp_path, monkeypatch):
+    started = []
+
+    class StubContender:
+        """Trains nothing, twice as fast as the contender that was started before it."""
+
+        def __init__(self, script, python, case, is_first):
+            started.append((script, case))
+            self.ready = {"setting": "", "parameters": 0, "trials": {}}
+            self.speed = 2.0 ** len(started)
+
+        def train(self, seconds):
+            return {"images_per_second": self.speed, "seconds": seconds, "loss": 0.0}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(benchmarks.processes, "ContenderProcess", StubContender)
+    flags = ["--quick", "--no-program", "--dataset=shapes", "--precisions=float32", "--peers="]
+    flags += ["--variants=jit_compile=false,accumulate_steps=4", f"--output={tmp_path}/speed"]
+    assert benchmark.main(["training", *flags]) == 0
+    (_, ours), (_, first), (_, second), (last, _) = started
+    assert last == "matmul.py"
+    assert first["settings"] == {**ours["settings"], "jit_compile": "false"}
+    assert second["settings"] == {**ours["settings"], "accumulate_steps": 4}
+    (group,) = json.loads((tmp_path / "speed.json").read_text())["groups"]
+    assert [*group["contenders"]] == [
+        f"{name} float32"
+        for name in ("ours", "ours --jit_compile=false", "ours --accumulate_steps=4", "matmul")
+    ]
+    head, _, row = (tmp_path / "speed.md").read_text().splitlines()[2:]
+    columns = [cell.strip() for cell in head.split("|")]
+    cells = dict(zip(columns, (cell.strip() for cell in row.split("|")), strict=True))
+    assert cells["ours"].startswith("2 ")
+    assert cells["`--jit_compile=false`"].startswith("4 ")
+    assert cells["`--accumulate_steps=4`"].startswith("8 ")
 
 
-def test_scaling_on_paper_is_a_table_of_bytes_times_and_batches():
-    command = [sys.executable, str(TOOLS / "benchmark.py"), "scaling", "--paper", "--teraflops=50"]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--cases=conv,vit", "--cases.*conv, mlp, resnet.*vit"),
+        ("--peers=keras,mxnet", "--peers.*keras, torch, jax.*mxnet"),
+        ("--variants=warp=9", "--variants=warp=9.*warp"),
+        ("--variants=accumulate_steps=0", "--accumulate_steps.*0"),
+    ],
+)
+def test_bad_values_are_named_before_anything_starts(benchmark, flag, expected):
+    with pytest.raises(SystemExit, match=expected):
+        benchmark.main(["training", flag])
+
+
+def test_scaling_on_paper_is_a_table_of_bytes_times_and_batches(benchmark, capsys):
+    benchmark.main(["scaling", "--paper", "--teraflops=50"])
+    table = capsys.readouterr().out
     conv = next(line for line in table.splitlines() if line.startswith("| conv"))
     cells = [cell.strip() for cell in conv.strip("|").split("|")]
     assert cells[1:3] == ["550,629", "2.2 MB"]
-    # Twice 550,629 numbers of 32 bits over 1e10 bits/s: 3.524 ms; nine times that at 5e13 FLOP/s
-    # are 1.586e12 operations, of 0.13487e9 an image.
+    # Twice 550,629 numbers of 32 bits at 1e10 bits/s: 3.524 ms; nine times that at 5e13 FLOP/s
+    # are 1.586e12 operations, with 0.13487e9 per image.
     assert cells[4] == "3.52 ms, 11758"
 
 
 @pytest.mark.slow
-def test_scaling_measures_two_workers_beside_one(tmp_path):
-    command = [sys.executable, str(TOOLS / "benchmark.py"), "scaling", "--batch_size=16"]
-    command += ["--steps=4", "--repetitions=1", "--precisions=float32", f"--output={tmp_path}/out"]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "| float32 |" in table
+def test_scaling_measures_two_workers_against_one(benchmark, tmp_path, capsys):
+    flags = ["--batch_size=16", "--steps=4", "--repetitions=1", "--precisions=float32"]
+    benchmark.main(["scaling", *flags, f"--output={tmp_path}/out"])
+    assert "| float32 |" in capsys.readouterr().out
     measured = json.loads((tmp_path / "out.json").read_text())["float32"]
     assert {name: len(rates) for name, rates in measured.items()} == {
         "one": 1,
@@ -181,22 +215,16 @@ def test_scaling_measures_two_workers_beside_one(tmp_path):
     assert min(rate for rates in measured.values() for rate in rates) > 0
 
 
-def test_streamed_and_resident_records_take_turns(tmp_path):
+def test_streamed_and_resident_records_take_turns(benchmark, tmp_path, capsys):
     write_records(draw_shapes(40, 8, 0), str(tmp_path), "train", 2)
     write_class_names(CLASS_NAMES, str(tmp_path))
     flags = ["--network=mlp", "--encoder_units=4", "--decoder_units=4", "--latent_dim=2"]
     flags += ["--batch_size=4", "--validation_size=0", "--jit_compile=false"]
     (tmp_path / "tiny.cfg").write_text("\n".join(flags))
-    command = [sys.executable, str(TOOLS / "benchmark.py"), "streaming"]
-    command += [f"--flagfile={tmp_path / 'tiny.cfg'}", "--steps=2", "--repetitions=6"]
-    # 14 steps of 2 in epochs of 9: turns skip what is left of an epoch.
-    found = subprocess.run(
-        [*command, f"--dataset=records:{tmp_path}/*.tfrecord"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = found.stdout.splitlines()
+    flags = [f"--flagfile={tmp_path / 'tiny.cfg'}", "--steps=2", "--repetitions=6"]
+    # 14 steps of 2 in epochs of 9: turns skip the rest of an epoch.
+    benchmark.main(["streaming", *flags, f"--dataset=records:{tmp_path}/*.tfrecord"])
+    lines = capsys.readouterr().out.splitlines()
     for name in ("streamed", "in memory"):
         (row,) = [line.split("|") for line in lines if line.startswith(f"| {name} |")]
         assert float(row[2]) > 0

@@ -1,4 +1,4 @@
-"""Contenders as processes: started once, then asked for turns."""
+"""Contenders as processes, which start once and then train in turns."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ LAST_LINES = 15
 
 
 class ContenderProcess:
-    """One contender, training only while it is asked to.
+    """One contender, which trains only when it is its turn; see `contenders/turns.py`.
 
     Args:
         script: file in contenders/.
         python: the interpreter that runs it.
         case: what it trains.
-        is_first: whether it gets the CPU before others while it starts or trains.
+        is_first: whether it gets the CPU before other processes while it starts or trains.
 
     Attributes:
         ready: its first answer: setting, parameters, trials.
 
     Raises:
-        RuntimeError: it ended; with its last words.
+        RuntimeError: the process ended; quotes the end of its standard error.
     """
 
     def __init__(self, script: str, python: str, case: dict[str, Any], is_first: bool) -> None:
@@ -62,7 +62,7 @@ class ContenderProcess:
             raise
 
     def train(self, seconds: float) -> dict[str, float]:
-        """Gives it a turn; returns images_per_second, seconds and loss."""
+        """Gives it a turn; returns `images_per_second`, `seconds` and `loss`."""
         with self._priority():
             print(seconds, file=self._process.stdin, flush=True)
             return self._read()
@@ -85,16 +85,16 @@ class ContenderProcess:
             return json.loads(line)
         self._process.wait()
         self._errors.seek(0)
-        words = "".join(self._errors.readlines()[-LAST_LINES:])
-        raise RuntimeError(f"{self._name} ended with {self._process.returncode}:\n{words}")
+        errors = "".join(self._errors.readlines()[-LAST_LINES:])
+        raise RuntimeError(f"{self._name} ended with {self._process.returncode}:\n{errors}")
 
 
 @contextlib.contextmanager
 def first_in_line(pid: int) -> Iterator[None]:
-    """Gives all threads of a process the CPU before others, which needs the right to do so.
+    """Gives all threads of a process the CPU before other processes, by niceness (needs the right).
 
-    Not real-time priority: a thread that waits by spinning might keep a core from the one it waits
-    for.
+    Real-time priority would not do: a thread that waits by spinning may keep a core from the thread
+    it waits for.
     """
     _set_niceness(pid, -20)
     try:
@@ -107,13 +107,12 @@ def _set_niceness(pid: int, niceness: int) -> None:
     threads = f"/proc/{pid}/task"
     # The process may have ended.
     for thread in os.listdir(threads) if os.path.isdir(threads) else ():
-        # A thread may end while it is named; new ones take the niceness of their maker.
+        # A thread may end meanwhile. New threads inherit the niceness of the one that starts them.
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
 
 
-def importable(python: str, module: str) -> bool:
-    """Returns whether an interpreter has a module."""
-    return (
-        subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
-    ).returncode == 0
+def has_module(python: str, module: str) -> bool:
+    """Returns whether a module is installed for an interpreter, without importing the module."""
+    find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", find], capture_output=True, check=False).returncode == 0

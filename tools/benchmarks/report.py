@@ -1,4 +1,4 @@
-"""What was measured, as a table."""
+"""The table of what was measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TITLES = {"keras": "Keras", "torch": "PyTorch", "jax": "JAX"}
 
 
 def describe_machine() -> dict[str, Any]:
-    """Returns processor, cores and versions."""
+    """Returns the processor, the number of cores and the versions."""
     model = platform.processor()
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
@@ -28,23 +28,24 @@ def describe_machine() -> dict[str, Any]:
 
 
 def rates(group: dict[str, Any], contender: str) -> list[float]:
-    """Returns images/s of a contender, turn by turn; empty if it did not take part."""
+    """Returns the images/s of each turn of a contender; empty if it did not take part."""
     found = group["contenders"].get(contender, {"turns": []})
     return [turn["images_per_second"] for turn in found["turns"]]
 
 
 def ratio(group: dict[str, Any], contender: str, other: str) -> float | None:
-    """Returns the median over the rounds of contender's images/s by the other's."""
+    """Returns the median over the rounds of the contender's images/s / the other's."""
     pairs = list(zip(rates(group, contender), rates(group, other), strict=False))
     return statistics.median(a / b for a, b in pairs) if pairs else None
 
 
 def precisions(group: dict[str, Any]) -> list[str]:
+    """Returns the measured precisions."""
     return [name.split()[1] for name in group["contenders"] if name.startswith("matmul ")]
 
 
 def variants(measured: dict[str, Any]) -> list[str]:
-    """Returns the other settings of ours that were measured, each once."""
+    """Returns the names of our variants, such as `ours --deterministic=false`, each once."""
     names = (
         name.rpartition(" ")[0] for group in measured["groups"] for name in group["contenders"]
     )
@@ -87,13 +88,13 @@ def head(others: list[str]) -> list[str]:
 
 
 def table(measured: dict[str, Any]) -> str:
-    """Returns all that was measured as Markdown."""
+    """Returns everything that was measured as Markdown."""
     machine, others = measured["machine"], variants(measured)
     columns = head(others)
     lines = [
         f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, "
-        f"TensorFlow {machine['tensorflow']}. Images/s: median (least to most) of the turns; "
-        "ratios: medians over the rounds.",
+        f"TensorFlow {machine['tensorflow']}. Images/s: median (least to most) of the turns. "
+        "Ratios: medians over the rounds.",
         "",
         f"| {' | '.join(columns)} |",
         f"|{'---|' * len(columns)}",
@@ -107,14 +108,14 @@ def table(measured: dict[str, Any]) -> str:
         if found["setting"]
     ]
     if settings:
-        lines += ["", "Settings, the fastest of those tried:", "", *settings]
+        lines += ["", "The fastest settings of those tried:", "", *settings]
     if measured["program"]:
         lines += ["", *program_lines(measured["program"])]
     return "\n".join(lines) + "\n"
 
 
 def program_lines(program: dict[str, Any]) -> list[str]:
-    """Returns what the whole program took."""
+    """Returns the table of the whole program."""
     turns = program["turns"]
 
     def median(name: str) -> float:

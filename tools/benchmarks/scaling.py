@@ -1,7 +1,8 @@
-"""Workers of one core each against one process of one core, on the network of fashion_2d.cfg.
+"""Several workers with one core each, compared with one process with one core.
 
-And on paper: how large a worker's batch must be for the gradients' way over the network to take at
-most a tenth of a step.
+They train the network of flags/fashion_2d.cfg. With --paper nothing is measured: a table shows how
+large the batch of a worker must be for the all-reduce of the gradients to take at most a tenth of a
+step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks import cases
+from benchmarks import cases, counts
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import parse
 
@@ -39,35 +40,39 @@ PAPER = {
         (128, 128, 3),
     ),
 }
-LINKS = (10, 25, 100, 200)  # gigabits a second
+LINKS = (10, 25, 100, 200)  # gigabits per second
 FLOAT32_BYTES = 4
-SHARE = 0.1  # of a step, for the all-reduce
-# The first epochs trace, and the next ones warm up.
+SHARE = 0.1  # of a step that the all-reduce may take
+# The first epoch traces, the second one warms up, the last one is measured.
 EPOCHS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of the subcommand."""
-    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
-    parser.add_argument("--batch_size", type=int, default=128, help="examples a worker and step")
-    parser.add_argument("--precisions", default="float32,bfloat16")
-    parser.add_argument("--steps", type=int, default=24, help="in each of three epochs")
-    parser.add_argument("--repetitions", type=int, default=3)
+    """Adds the options of the subcommand."""
+    parser.add_argument(
+        "--workers", type=int, default=2, help="number of processes, with one core each"
+    )
+    parser.add_argument("--batch_size", type=int, default=128, help="examples per worker and step")
+    parser.add_argument("--precisions", default="float32,bfloat16", help="of the network")
+    parser.add_argument("--steps", type=int, default=24, help="steps in each of three epochs")
+    parser.add_argument("--repetitions", type=int, default=3, help="rounds of all ways")
     parser.add_argument("--paper", action="store_true", help="compute instead of measuring")
     parser.add_argument(
-        "--teraflops", type=float, default=50.0, help="--paper: what a worker sustains"
+        "--teraflops", type=float, default=50.0, help="--paper: speed that a worker sustains"
     )
-    parser.add_argument("--output", help="writes <output>.json")
+    parser.add_argument("--output", help="also write the images/s to <output>.json")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints a table; writes what was measured as JSON if asked to."""
+    """Prints a table of what was measured or computed."""
     if arguments.paper:
         extrapolate(arguments.teraflops)
         return
     cores = sorted(os.sched_getaffinity(0))
     if arguments.workers > len(cores):
-        sys.exit(f"--workers={arguments.workers}: there are {len(cores)} cores")
+        sys.exit(
+            f"--workers={arguments.workers}: must be at most {len(cores)}, the number of cores"
+        )
     cores = cores[: arguments.workers]
     measured = {}
     for precision in arguments.precisions.split(","):
@@ -94,16 +99,16 @@ def run(arguments: argparse.Namespace) -> None:
 def extrapolate(teraflops: float) -> None:
     """Prints, for each network and link, the time of an all-reduce and the batch that hides it.
 
-    A ring sends each worker's gradients twice, less two N-ths of them; many workers are assumed.
-    The sum begins when the backward pass has ended, so that nothing overlaps.
+    In a ring of N workers, each worker sends 2 (N - 1) / N times its gradients; this is 2 for many
+    workers. The all-reduce starts after the backward pass, so nothing overlaps.
     """
     heads = [f"{link} Gb/s" for link in LINKS]
-    print(f"| network | parameters | bytes a step | GFLOP an image | {' | '.join(heads)} |")
+    print(f"| network | parameters | bytes per step | GFLOP per image | {' | '.join(heads)} |")
     print(f"|{'---|' * (4 + len(LINKS))}")
     for name, (flags, image_shape) in PAPER.items():
         network = cases.describe_network(parse(list(flags), Config), image_shape)
-        parameters = sum(cases.count_parameters(layers) for layers in network.values())
-        flops = cases.count_training_flops(network)
+        parameters = sum(counts.count_parameters(layers) for layers in network.values())
+        flops = counts.count_training_flops(network)
         size = parameters * FLOAT32_BYTES
         cells = []
         for link in LINKS:
@@ -117,23 +122,23 @@ def extrapolate(teraflops: float) -> None:
 def _train(
     arguments: argparse.Namespace, precision: str, cores: list[int], is_together: bool
 ) -> list[float]:
-    """Trains a process a core; returns the images/s of the last epoch of each that reports it."""
+    """Trains one process per core; returns the images/s of the last epoch of each run folder."""
     workers = len(cores) if is_together else 1
     batch_size = arguments.batch_size * workers
+    flags = [
+        *FLAGS,
+        f"--precision={precision}",
+        f"--batch_size={batch_size}",
+        f"--shapes_examples={arguments.steps * batch_size}",
+        f"--epochs={EPOCHS}",
+        *(["--distribution_strategy=multi_worker_mirrored"] if is_together else []),
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        flags = [
-            *FLAGS,
-            f"--precision={precision}",
-            f"--batch_size={batch_size}",
-            f"--shapes_examples={arguments.steps * batch_size}",
-            f"--epochs={EPOCHS}",
-        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         cluster = [f"localhost:{port}" for port in _free_ports(workers)]
         processes, folders = [], []
         for index, core in enumerate(cores):
             if is_together:
-                flags = [*flags, "--distribution_strategy=multi_worker_mirrored"]
                 task = {"type": "worker", "index": index}
                 content = {"cluster": {"worker": cluster}, "task": task}
                 environment["TF_CONFIG"] = json.dumps(content)
@@ -150,7 +155,7 @@ def _train(
             )
         codes = [process.wait() for process in processes]
         if any(codes):
-            sys.exit("training failed")
+            sys.exit(f"training failed with exit codes {codes}; see above")
         return [_last_rate(model_dir) for model_dir in dict.fromkeys(folders)]
 
 

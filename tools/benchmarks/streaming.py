@@ -1,7 +1,7 @@
-"""Training on records read at every epoch against training on the same records in memory.
+"""Training on records that are read in every epoch, compared with the same records in memory.
 
 Both feed the same train block in one process and take turns, so that other work on the machine
-falls on both. Ratios are those of one round.
+slows both. Ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from collections.abc import Callable
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import parse
 
+# More than all turns train: the schedules do not end.
+TOTAL_STEPS = 10**6
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of the subcommand."""
+    """Adds the options of the subcommand."""
     parser.add_argument("--dataset", required=True, help="records:<glob>")
-    parser.add_argument("--flagfile", default="flags/fashion_2d.cfg", help="of the network")
-    parser.add_argument("--steps", type=int, default=10, help="of a turn")
-    parser.add_argument("--repetitions", type=int, default=9, help="turns of each")
+    parser.add_argument("--flagfile", default="flags/fashion_2d.cfg", help="settings of the run")
+    parser.add_argument("--steps", type=int, default=10, help="steps per turn")
+    parser.add_argument("--repetitions", type=int, default=9, help="turns of each way")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints images/s, processor time an image, and their ratios."""
+    """Prints images/s, processor time per image, and their ratios."""
     flags = [f"--flagfile={arguments.flagfile}", f"--dataset={arguments.dataset}"]
     config = parse([*flags, f"--steps_per_loop={arguments.steps}"], Config)
     turns, batch_size = make_turns(config, arguments.steps), config.training.batch_size
@@ -39,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
             turn()
             measured[name].append((time.perf_counter() - start, time.process_time() - processor))
     images = arguments.steps * batch_size
-    print("| images | images/s | processor time an image |\n|---|---|---|")
+    print("| images | images/s | processor time per image |\n|---|---|---|")
     for name, times in measured.items():
         seconds, processor = (statistics.median(values) for values in zip(*times, strict=True))
         print(f"| {name} | {images / seconds:.0f} | {1e6 * processor / images:.0f} us |")
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
             (times[what], others[what])
             for times, others in zip(measured["in memory"], measured["streamed"], strict=True)
         ]
-        # Less time is more images/s.
+        # Images/s are inverse to the time.
         ratios = [a / b if what == 0 else b / a for a, b in pairs]
         print(
             f"streamed / in memory, {kind}: {statistics.median(ratios):.3f} "
@@ -57,56 +60,38 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def make_turns(config: Config, steps: int) -> dict[str, Callable[[], None]]:
-    """Returns, for each way, what trains for so many steps, on the same network."""
-    from vae_lowlevel import assembly
+    """Returns, for each way, a function that trains one network for a number of steps."""
     from vae_lowlevel.data.load import load_dataset
-    from vae_lowlevel.experiment.start import build_feed, build_state
-    from vae_lowlevel.optimizers.clipping import clip_gradients
-    from vae_lowlevel.training.devices import (
-        choose_call_steps,
-        choose_compilation,
-        configure_runtime,
-        device_type,
-    )
-    from vae_lowlevel.training.step import make_train_block
+    from vae_lowlevel.experiment.start import build_feed, build_trainer, prepare_run
+    from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
     from vae_lowlevel.training.strategy import join_workers
 
-    training = config.training
-    configure_runtime(training)
+    config = config.replace(epochs=None, train_steps=TOTAL_STEPS)
+    configure_runtime(config.training)
     workers = join_workers(config.strategy)
-    device = device_type(workers.strategy)
-    compilation = choose_compilation(config, device)
-    call_steps = choose_call_steps(config, device, compilation)
-    feeds = {}
-    for name, size in (("streamed", 0), ("in memory", sys.maxsize)):
-        dataset = load_dataset(config.replace(resident_bytes=size).data)
-        # The stream first: its calls may have to be shorter, and both take the same.
-        feeds[name] = build_feed(config, dataset, workers, call_steps)
-        call_steps = feeds[name].call_steps
-    epoch = feeds["streamed"].steps_per_epoch
-    if epoch < steps:
-        sys.exit(f"--steps={steps}: expected at most the {epoch} steps of an epoch")
-    objective = assembly.build_objective(config.objective, epoch, config.model.model)
-    train_block = make_train_block(
-        build_state(config, dataset),
-        assembly.build_training_objective(config, objective),
-        assembly.build_learning_rate(config.optimizer, epoch, 10**6),
-        workers.strategy,
-        batch_size=training.batch_size,
-        block_steps=call_steps,
-        clip=functools.partial(clip_gradients, clip_norm=config.optimizer.clip_norm),
-        seed=training.seed,
-        compilation=compilation,
+    streamed, in_memory = (
+        load_dataset(config.replace(resident_bytes=size).data) for size in (0, sys.maxsize)
     )
+    run = prepare_run(config, streamed, workers)
+    # A stream may have to shorten the calls; both ways make the same calls.
+    feeds = {
+        "streamed": run.feed,
+        "in memory": build_feed(config, in_memory, workers, run.feed.call_steps),
+    }
+    epoch = run.feed.steps_per_epoch
+    if epoch < steps:
+        sys.exit(f"--steps={steps}: must be at most {epoch}, the steps of an epoch")
+    train_block = build_trainer(config, run, workers).train_block
     next_step = dict.fromkeys(feeds, 0)
 
     def train(name: str) -> None:
         step = next_step[name]
         if step % epoch + steps > epoch:
-            # A turn lies in one epoch.
+            # A turn lies within one epoch.
             step = (step // epoch + 1) * epoch
-        values = [train_block(*call) for call in feeds[name].calls(step, steps)]
-        values[-1].numpy()
+        with deterministic_operations(config.training.deterministic):
+            values = [train_block(*call) for call in feeds[name].calls(step, steps)]
+            values[-1].numpy()
         next_step[name] = step + steps
 
     return {name: functools.partial(train, name) for name in feeds}

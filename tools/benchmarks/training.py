@@ -1,15 +1,14 @@
-"""Images/s of training: the package beside Keras, PyTorch and JAX, on the same networks.
+"""Images/s of training: the package, Keras, PyTorch and JAX on the same networks.
 
-All contenders of a network and batch size are started, each in a process of its own, and then take
-turns, so that other work on the machine, or a change of its clock, falls on all of them. Ratios are
-those of one round.
+All contenders of a network and batch size start first, each in its own process, and then train in
+turns, so that other work on the machine, or a change of its clock, slows all of them. Ratios are
+taken within a round.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -20,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import cases, processes, program, report
+from benchmarks import cases, counts, processes, program, report
 from vae_lowlevel.config import Config, DataConfig
-from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.config.flags import parse
+from vae_lowlevel.errors import ConfigError
 
 
 class Peer(NamedTuple):
@@ -30,8 +30,8 @@ class Peer(NamedTuple):
 
     Attributes:
         script: file in contenders/.
-        module: what its interpreter has to have.
-        option: the flag that names the interpreter.
+        module: the module that its interpreter needs.
+        option: the option that names the interpreter.
     """
 
     script: str
@@ -44,59 +44,69 @@ PEERS = {
     "torch": Peer("pytorch.py", "torch", "torch_python"),
     "jax": Peer("jax_scan.py", "jax", "jax_python"),
 }
-REST_SECONDS = 4.0  # After each start, for all else on the machine.
-CONVERT = {"bool": {"true": True, "false": False}.__getitem__, "int": int, "float": float}
+REST_SECONDS = 4.0  # After each start with --first, for other work on the machine.
 QUICK = {"repetitions": 1, "seconds": 0.2, "batch_sizes": "8", "cases": "mlp"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cases", default=",".join(cases.CASES), help="of conv, mlp, resnet")
-    parser.add_argument("--precisions", default="float32,bfloat16")
-    parser.add_argument("--batch_sizes", default="128,512")
+    """Adds the options of the subcommand."""
     parser.add_argument(
-        "--peers", default=",".join(PEERS), help="of keras, torch, jax; empty: ours alone"
+        "--cases", default=",".join(cases.CASES), help="networks: conv, mlp, resnet"
+    )
+    parser.add_argument("--precisions", default="float32,bfloat16", help="of all networks")
+    parser.add_argument("--batch_sizes", default="128,512", help="of all networks")
+    parser.add_argument(
+        "--peers", default=",".join(PEERS), help="other frameworks: keras, torch, jax; may be empty"
     )
     parser.add_argument(
         "--variants",
         default="deterministic=false",
-        help="settings of ours to measure beside the defaults, NAME=VALUE,...; may be empty",
+        help="NAME=VALUE,...: also measure the package with each of these settings; may be empty",
     )
     parser.add_argument("--repetitions", type=int, default=5, help="turns of each contender")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a turn, about")
-    parser.add_argument("--dataset", default="fashion_mnist", help="as of the package")
-    parser.add_argument("--data_dir", help="where it is")
-    parser.add_argument("--python", default=sys.executable, help="the interpreter with Keras")
-    parser.add_argument("--torch_python", default=sys.executable, help="one with PyTorch")
-    parser.add_argument("--jax_python", default=sys.executable, help="one with JAX")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a turn, about")
+    parser.add_argument(
+        "--dataset", default="fashion_mnist", help="--dataset of vae_lowlevel.train"
+    )
+    parser.add_argument("--data_dir", help="--data_dir of vae_lowlevel.train")
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter that has TensorFlow and Keras"
+    )
+    parser.add_argument(
+        "--torch_python", default=sys.executable, help="interpreter that has PyTorch"
+    )
+    parser.add_argument("--jax_python", default=sys.executable, help="interpreter that has JAX")
     parser.add_argument(
         "--program",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="time the whole program too: start, first step, last step, peak memory",
+        help="also measure the whole program: first step, last step, speed, peak memory",
     )
-    parser.add_argument("--output", default="benchmark", help="writes <output>.json and .md")
+    parser.add_argument("--output", default="benchmark", help="write <output>.json and <output>.md")
     parser.add_argument(
-        "--first", action="store_true", help="turns before all other work (needs the right)"
+        "--first",
+        action="store_true",
+        help="give the turns the CPU before other work, by niceness (needs the right)",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one short turn of the mlp in one setting",
+        help="one short turn of the mlp, each contender in one setting",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, and writes a JSON and a table."""
+    """Measures, prints a table, and writes it and all numbers to files."""
     if arguments.quick:
         for name, value in QUICK.items():
             setattr(arguments, name, value)
-    unknown = set(_split(arguments.cases)) - set(cases.CASES)
-    unknown |= set(_split(arguments.peers)) - set(PEERS)
-    if unknown:
-        sys.exit(
-            f"expected cases of {', '.join(cases.CASES)}, peers of {', '.join(PEERS)}; found "
-            f"{', '.join(sorted(unknown))}"
-        )
+    for option, allowed in (("cases", cases.CASES), ("peers", PEERS)):
+        for name in _split(getattr(arguments, option)):
+            if name not in allowed:
+                sys.exit(f"--{option}: must be of {', '.join(allowed)}, got {name}")
+    variants = {f"ours --{text}": read_setting(text) for text in _split(arguments.variants)}
+    from vae_lowlevel.data.load import load_dataset  # Imports TensorFlow.
+
     dataset = load_dataset(DataConfig(dataset=arguments.dataset, data_dir=arguments.data_dir))
     images = dataset.train.image
     peers = _present_peers(arguments)
@@ -106,7 +116,9 @@ def run(arguments: argparse.Namespace) -> None:
         np.save(path, images)
         for case in _split(arguments.cases):
             for batch_size in map(int, _split(arguments.batch_sizes)):
-                group = measure_group(arguments, case, batch_size, peers, path, images.shape[1:])
+                group = measure_group(
+                    arguments, case, batch_size, variants, peers, path, images.shape[1:]
+                )
                 measured["groups"].append(group)
                 _write(arguments.output, measured)
                 print(f"{case}, batch {batch_size}: done", flush=True)
@@ -120,20 +132,32 @@ def measure_group(
     arguments: argparse.Namespace,
     case: str,
     batch_size: int,
+    variants: dict[str, dict[str, Any]],
     peers: dict[str, Peer],
     images: str,
     image_shape: tuple[int, int, int],
 ) -> dict[str, Any]:
-    """Measures one network and batch size in all precisions by all contenders."""
-    ours = {"ours": {}}
-    for variant in _split(arguments.variants):
-        ours[f"ours --{variant}"] = read_setting(variant)
+    """Measures one network and batch size, in all precisions, with all contenders.
+
+    Args:
+        arguments: of the subcommand.
+        case: of `cases.CASES`.
+        batch_size: examples per step.
+        variants: settings of the package that differ from the case, by the contender's name.
+        peers: the other frameworks that are installed.
+        images: path of a file of images, as of `np.save`.
+        image_shape: (H, W, C).
+
+    Returns:
+        The names, settings and turns of the contenders; see `report`.
+    """
     group: dict[str, Any] = {"case": case, "batch_size": batch_size, "contenders": {}}
     with contextlib.ExitStack() as stack:
         started = {}
         for precision in _split(arguments.precisions):
             wanted = {
-                **{name: ("ours.py", "python", settings) for name, settings in ours.items()},
+                "ours": ("ours.py", "python", {}),
+                **{name: ("ours.py", "python", settings) for name, settings in variants.items()},
                 **{name: (peer.script, peer.option, {}) for name, peer in peers.items()},
                 "matmul": ("matmul.py", "python", {}),
             }
@@ -162,13 +186,13 @@ def measure_group(
                 stack.callback(contender.close)
                 if arguments.first:
                     time.sleep(REST_SECONDS)
-                parameters = cases.count_parameters([*network["encoder"], *network["decoder"]])
+                parameters = counts.count_parameters([*network["encoder"], *network["decoder"]])
                 if contender.ready["parameters"] not in (0, parameters):
                     raise RuntimeError(
                         f"{name}: {contender.ready['parameters']} parameters, expected {parameters}"
                     )
                 group["parameters"] = parameters
-                group["flops_per_image"] = cases.count_training_flops(network)
+                group["flops_per_image"] = counts.count_training_flops(network)
                 started[name, precision] = contender
                 group["contenders"][f"{name} {precision}"] = {**contender.ready, "turns": []}
         for _ in range(arguments.repetitions):
@@ -179,25 +203,24 @@ def measure_group(
 
 
 def read_setting(text: str) -> dict[str, Any]:
-    """Returns {name: value} of NAME=VALUE, a setting of the package."""
-    name, _, value = text.partition("=")
-    for group in Config.groups().values():
-        for field in dataclasses.fields(group):
-            if field.name == name:
-                return {name: CONVERT.get(field.type, str)(value)}
-    sys.exit(f"--variants: {name} is not a setting of the package")
+    """Returns {name: value} for NAME=VALUE, a flag of the package without its dashes."""
+    name = text.partition("=")[0]
+    try:
+        return {name: parse([f"--{text}"], Config).to_flat()[name]}
+    except ConfigError as error:
+        sys.exit(f"--variants={text}: {error}")
 
 
 def _present_peers(arguments: argparse.Namespace) -> dict[str, Peer]:
-    """Returns the peers whose framework is installed, and says which are not."""
+    """Returns the peers whose framework is installed, and prints which are left out."""
     present = {}
     for name in _split(arguments.peers):
         python = getattr(arguments, PEERS[name].option)
-        if processes.importable(python, PEERS[name].module):
+        if processes.has_module(python, PEERS[name].module):
             present[name] = PEERS[name]
         else:
             print(
-                f"{name} is left out: {python} cannot import {PEERS[name].module}; name another "
+                f"{name} is left out: {python} does not have {PEERS[name].module}; choose another "
                 f"interpreter with --{PEERS[name].option}"
             )
     return present

@@ -1,6 +1,7 @@
 """JAX: a block of steps in one compiled `lax.scan` over resident data.
 
-Convolutions take one step a call: within a loop, XLA runs them many times slower on a CPU.
+Networks with convolutions run one step per call: XLA on a CPU runs convolutions many times slower
+within a loop.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def chain(layers: list[dict[str, Any]], weights: Any, x: jax.Array, dtype: Any) 
 
 
 def compute_loss(weights: Any, image: jax.Array, key: jax.Array, case: dict[str, Any]) -> jax.Array:
-    """Returns the mean loss of a batch: the same model and loss as ours."""
+    """Returns the mean loss of a batch, with the same model and loss as the package's."""
     dtype = jnp.dtype(case["precision"])
     encoder, decoder = case["network"]["encoder"], case["network"]["decoder"]
     image = image.astype(jnp.float32) / 255.0

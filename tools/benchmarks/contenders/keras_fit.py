@@ -86,7 +86,7 @@ class CropTo(keras.layers.Layer):
 
 
 class KerasVAE(keras.Model):
-    """The same model and loss as ours."""
+    """The same model and loss as the package's."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class KerasVAE(keras.Model):
 
 
 class Clock(keras.callbacks.Callback):
-    """Times a fit from the end of its first execution to the end of its last."""
+    """Times a fit from the end of its first execution to the end of its last one."""
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.first = None
@@ -140,7 +140,7 @@ def build(
         steps_per_execution=steps_per_execution,
     )
     if feed == "tf.data":
-        # Shuffles indices and takes whole batches of rows, which is tf.data's quickest way.
+        # Shuffles indices and gathers whole batches of rows, the fastest way in tf.data.
         resident = tf.constant(images)
         rows = tf.data.Dataset.range(len(images)).shuffle(len(images)).repeat()
         rows = rows.batch(batch_size, drop_remainder=True)
@@ -160,21 +160,21 @@ def build(
             end = time.perf_counter()
             (first, first_batch), (last, last_batch) = clock.first, clock.last
             timed_steps = last_batch - first_batch
-            # What fit does before its first steps is left out where there is more than they.
+            # Leaves out what fit does before its first steps, if there are further steps to time.
             seconds += (last - first) * epoch / timed_steps if timed_steps else end - start
             done += epoch
         return done * batch_size, seconds, history.history["loss"][-1]
 
-    model(images[:1])  # Makes the weights.
+    model(images[:1])  # Creates the weights.
     parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     return Contender(run, parameters, 2 * EXECUTED_STEPS)
 
 
 SETTINGS = {
-    "numpy, no XLA, 1 step an execution": (False, 1, "numpy"),
-    f"numpy, no XLA, {EXECUTED_STEPS} steps an execution": (False, EXECUTED_STEPS, "numpy"),
-    f"tf.data, no XLA, {EXECUTED_STEPS} steps an execution": (False, EXECUTED_STEPS, "tf.data"),
-    f"tf.data, XLA, {EXECUTED_STEPS} steps an execution": (True, EXECUTED_STEPS, "tf.data"),
+    "numpy, no XLA, 1 step per execution": (False, 1, "numpy"),
+    f"numpy, no XLA, {EXECUTED_STEPS} steps per execution": (False, EXECUTED_STEPS, "numpy"),
+    f"tf.data, no XLA, {EXECUTED_STEPS} steps per execution": (False, EXECUTED_STEPS, "tf.data"),
+    f"tf.data, XLA, {EXECUTED_STEPS} steps per execution": (True, EXECUTED_STEPS, "tf.data"),
 }
 
 if __name__ == "__main__":

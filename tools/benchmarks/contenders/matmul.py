@@ -1,6 +1,6 @@
-"""The machine's ceiling: products of square matrices, the best a convolution could come to.
+"""The ceiling of the machine: products of square matrices, which no convolution exceeds.
 
-An "image" is one floating-point operation here, so that images/s are FLOP/s.
+An "image" is one floating-point operation here, so images/s are FLOP/s.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ SIZE = 2048
 
 
 def build(case: dict[str, Any]) -> Contender:
-    """Builds the product in the case's precision."""
+    """Builds the product in the precision of the case."""
     matrix = tf.cast(tf.random.stateless_normal([SIZE, SIZE], [0, 0]), case["precision"])
     product = tf.function(lambda a: tf.linalg.matmul(a, a))
 
     def run(steps: int) -> tuple[int, float, float]:
-        # The quickest of the products: a ceiling is what is reached undisturbed.
+        # The fastest product: the ceiling is what the machine reaches undisturbed.
         best = float("inf")
         for _ in range(steps):
             start = time.perf_counter()

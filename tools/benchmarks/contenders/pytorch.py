@@ -79,7 +79,7 @@ class Layer(nn.Module):
 
 
 class TorchVAE(nn.Module):
-    """The same model and loss as ours."""
+    """The same model and loss as the package's."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class TorchVAE(nn.Module):
 
 
 def build(case: dict[str, Any], *, channels_last: bool, compiled: bool) -> Contender:
-    """Builds the loop in one setting: a step a call, the loss read at the end."""
+    """Builds the loop in one setting: one step per call, the loss is read at the end."""
     torch.manual_seed(0)
     images = torch.from_numpy(np.load(case["images"])).permute(0, 3, 1, 2).contiguous()
     batch_size = case["batch_size"]

@@ -1,9 +1,9 @@
-"""What all contenders have in common: each is a process that trains when it is its turn.
+"""The protocol of all contenders: each is a process that trains when it is its turn.
 
-A contender reads the file named by its argument, gets ready, and says so in one line of JSON. Then
-each line it reads is a number of seconds; it trains for about that long and answers with what it
-did. Between its turns it waits and takes no time from the others. Its standard output is for these
-lines alone; what a framework prints goes to standard error.
+A contender reads its case from the file that its argument names and writes one line of JSON when it
+is ready. Each line that it then reads is a number of seconds: it trains for about that long and
+answers with one line of JSON. Between its turns it waits and uses no processor time. Standard
+output is for these lines only; what a framework prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 TRIAL_SECONDS = 1.0
 
-# Trains for a number of steps and returns (images, seconds, loss of the last steps).
+# steps -> (images, seconds, loss of the last steps).
 Run = Callable[[int], tuple[int, float, float]]
 
 
@@ -25,9 +25,9 @@ class Contender(NamedTuple):
     """One way to train the network.
 
     Attributes:
-        run: trains.
-        parameters: how many numbers are trained.
-        block: the steps of a run are a multiple of it.
+        run: trains for a number of steps, a multiple of `block`.
+        parameters: number of trained parameters.
+        block: the fewest steps of a run.
     """
 
     run: Run
@@ -36,7 +36,7 @@ class Contender(NamedTuple):
 
 
 def timed(train: Callable[[int], float], batch_size: int) -> Run:
-    """Returns a run from train(steps) -> loss, which returns when the last step is done."""
+    """Returns a run from train(steps) -> loss, which must return after its last step is done."""
 
     def run(steps: int) -> tuple[int, float, float]:
         start = time.perf_counter()
@@ -47,10 +47,10 @@ def timed(train: Callable[[int], float], batch_size: int) -> Run:
 
 
 def take_turns(build: dict[str, Callable[[dict[str, Any]], Contender]]) -> None:
-    """Gets the fastest of several settings ready, then trains when asked.
+    """Chooses the fastest of several settings, then trains in it, one turn per line of input.
 
     Args:
-        build: for each setting, what makes a contender from the case.
+        build: for each setting, a function from the case to a contender.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -84,10 +84,10 @@ def take_turns(build: dict[str, Callable[[dict[str, Any]], Contender]]) -> None:
 def measure(
     contender: Contender, seconds: float, steps_per_second: float | None
 ) -> tuple[dict[str, Any], float]:
-    """Trains for about so many seconds, in one run if the speed is known.
+    """Trains for about `seconds`, in one run if the speed is known.
 
     Returns:
-        What was done, and the speed, in steps a second, for the next turn.
+        The answer, and the speed in steps per second for the next turn.
     """
     is_known = steps_per_second is not None
     blocks = max(1, round(seconds * steps_per_second / contender.block)) if is_known else 1
