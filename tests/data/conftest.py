@@ -1,4 +1,4 @@
-"""A mirror on 127.0.0.1 that answers from a script, and IDX content made by struct."""
+"""A mirror on 127.0.0.1 with scripted answers, and IDX content built with struct."""
 
 import http.server
 import struct
@@ -16,16 +16,16 @@ class Answer(NamedTuple):
 
 
 class Mirror:
-    """Answers each path from its list, the last one for ever; keeps what was asked for."""
+    """Answers each path from its list and repeats the last answer; records the requested paths."""
 
     def __init__(self):
         self.answers = {}
-        self.asked = []
+        self.requested = []
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                mirror.asked.append(self.path)
+                mirror.requested.append(self.path)
                 script = mirror.answers.get(self.path, [Answer(404)])
                 answer = script.pop(0) if len(script) > 1 else script[0]
                 self.send_response(answer.status)
@@ -56,7 +56,7 @@ def mirror(monkeypatch):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """Makes waiting take no time; collects the seconds asked for."""
+    """Makes `time.sleep` return at once; collects the requested seconds."""
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)
     return waits
@@ -69,7 +69,7 @@ def answer():
 
 @pytest.fixture
 def idx_bytes():
-    def make(code, shape, elements):
-        return struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape) + elements
+    def make(shape, elements):
+        return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + elements
 
     return make

@@ -17,7 +17,7 @@ def test_content_is_verified_as_it_is_or_decompressed(stored):
     assert download.verify(stored, SUM, "origin") == TEXT
 
 
-def test_a_gzip_file_with_the_published_sum_stays_packed():
+def test_a_gzip_file_with_the_published_sum_is_not_decompressed():
     packed = gzip.compress(TEXT)
     assert download.verify(packed, download.sha256_of(packed), "origin") is packed
 

@@ -18,23 +18,23 @@ PACKED = gzip.compress(CONTENT)
 
 
 def dead_url():
-    """Returns the address of a port on which nobody listens."""
+    """Returns the address of a port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/"
 
 
-def test_a_passing_error_is_tried_again_after_a_wait(tmp_path, mirror, answer, waits):
+def test_a_transient_error_is_tried_again_after_a_wait(tmp_path, mirror, answer, waits):
     mirror.answers["/f.gz"] = [answer(503), answer(429), answer(200, PACKED)]
     path = download.fetch("f.gz", [mirror.url], tmp_path / "new" / "folder", SUM)
     assert path == tmp_path / "new" / "folder" / "f.gz"
     assert path.read_bytes() == PACKED
-    assert len(mirror.asked) == 3
+    assert len(mirror.requested) == 3
     assert waits == [0, *sorted(waits[1:])]
     assert waits[1] > 0
 
 
-def test_the_next_mirror_is_asked_before_any_wait(tmp_path, mirror, answer, waits):
+def test_the_next_mirror_is_tried_before_any_wait(tmp_path, mirror, answer, waits):
     mirror.answers["/b/f.gz"] = [answer(200, PACKED)]
     download.fetch("f.gz", [dead_url(), mirror.url + "b/"], tmp_path, SUM)
     assert waits == [0]
@@ -45,15 +45,15 @@ def test_the_next_mirror_is_asked_before_any_wait(tmp_path, mirror, answer, wait
     [gzip.compress(b"another file"), PACKED[:-9], b"<html>Log in to the network</html>"],
     ids=["sum", "gzip", "page"],
 )
-def test_wrong_content_leads_to_the_next_mirror_for_good(tmp_path, mirror, answer, waits, wrong):
+def test_a_mirror_with_wrong_content_is_not_tried_again(tmp_path, mirror, answer, waits, wrong):
     mirror.answers["/a/f.gz"] = [answer(200, wrong)]
     mirror.answers["/b/f.gz"] = [answer(503), answer(200, PACKED)]
     path = download.fetch("f.gz", [mirror.url + "a/", mirror.url + "b/"], tmp_path, SUM)
     assert path.read_bytes() == PACKED
-    assert mirror.asked == ["/a/f.gz", "/b/f.gz", "/b/f.gz"]
+    assert mirror.requested == ["/a/f.gz", "/b/f.gz", "/b/f.gz"]
 
 
-def test_content_unpacked_on_the_way_is_accepted(tmp_path, mirror, answer, waits):
+def test_content_decompressed_on_the_way_is_accepted(tmp_path, mirror, answer, waits):
     mirror.answers["/f.gz"] = [answer(200, CONTENT)]
     assert download.fetch("f.gz", [mirror.url], tmp_path, SUM).read_bytes() == CONTENT
 
@@ -63,7 +63,7 @@ def test_a_broken_connection_is_tried_again(tmp_path, mirror, answer, waits):
     assert download.fetch("f.gz", [mirror.url], tmp_path, SUM).read_bytes() == PACKED
 
 
-def test_a_silent_server_is_given_up(tmp_path, monkeypatch, waits):
+def test_a_silent_server_times_out(tmp_path, monkeypatch, waits):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "_TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -73,7 +73,7 @@ def test_a_silent_server_is_given_up(tmp_path, monkeypatch, waits):
     assert len(waits) == 3
 
 
-def test_if_all_fail_each_failure_and_the_way_out_are_named(tmp_path, mirror, answer, waits):
+def test_if_all_fail_the_error_names_each_failure_and_the_remedy(tmp_path, mirror, answer, waits):
     mirror.answers["/busy/f.gz"] = [answer(503)]
     mirror.answers["/cut/f.gz"] = [answer(200, PACKED[:50], missing=9)]
     mirror.answers["/wrong/f.gz"] = [answer(200, b"another file")]
@@ -89,11 +89,11 @@ def test_if_all_fail_each_failure_and_the_way_out_are_named(tmp_path, mirror, an
     assert str(tmp_path / "wanted") in lines[6]
     assert "--data_dir=<folder>" in lines[6]
     assert list((tmp_path / "wanted").iterdir()) == []
-    assert mirror.asked.count("/busy/f.gz") == 3
-    assert mirror.asked.count("/gone/f.gz") == mirror.asked.count("/wrong/f.gz") == 1
+    assert mirror.requested.count("/busy/f.gz") == 3
+    assert mirror.requested.count("/gone/f.gz") == mirror.requested.count("/wrong/f.gz") == 1
 
 
-def test_only_lasting_errors_are_not_waited_for(tmp_path, mirror, waits):
+def test_after_permanent_errors_there_is_no_wait(tmp_path, mirror, waits):
     with pytest.raises(DataError, match="HTTP 404"):
         download.fetch("f.gz", [mirror.url], tmp_path, SUM)
     assert waits == [0]
@@ -110,11 +110,11 @@ def test_an_interruption_leaves_no_file(tmp_path, mirror, answer, monkeypatch):
     monkeypatch.setattr(pathlib.Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         download.fetch("f.gz", [mirror.url], tmp_path, SUM)
-    assert seen == [PACKED]  # Written beside before the rename.
+    assert seen == [PACKED]  # The complete file, before the rename.
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_not_a_mirrors_fault(tmp_path, mirror, answer, monkeypatch):
+def test_a_full_disk_is_not_an_error_of_the_mirror(tmp_path, mirror, answer, monkeypatch):
     mirror.answers["/f.gz"] = [answer(200, PACKED)]
 
     def full(*_):
@@ -123,18 +123,18 @@ def test_a_full_disk_is_not_a_mirrors_fault(tmp_path, mirror, answer, monkeypatc
     monkeypatch.setattr(pathlib.Path, "write_bytes", full)
     with pytest.raises(DataError, match=r"writable folder for downloads.*No space left"):
         download.fetch("f.gz", [mirror.url], tmp_path, SUM)
-    assert mirror.asked == ["/f.gz"]
+    assert mirror.requested == ["/f.gz"]
 
 
-def test_a_folder_that_cannot_be_made_is_found_before_the_download(tmp_path, mirror):
+def test_a_folder_that_cannot_be_created_is_found_before_the_download(tmp_path, mirror):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="Not a directory"):
         download.fetch("f.gz", [mirror.url], tmp_path / "file" / "folder", SUM)
-    assert mirror.asked == []
+    assert mirror.requested == []
 
 
-def test_two_downloads_at_once_do_no_harm(tmp_path, mirror, answer, monkeypatch):
-    """Both hold their finished part file at the same moment; neither touches the other's."""
+def test_two_downloads_at_once_do_not_disturb_each_other(tmp_path, mirror, answer, monkeypatch):
+    """Both have a complete temporary file at the same moment."""
     mirror.answers["/f.gz"] = [answer(200, PACKED)]
     both_written = threading.Barrier(2, timeout=10)
     rename = pathlib.Path.replace
@@ -167,7 +167,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stderr", [Terminal(), io.StringIO()], ids=["terminal", "pipe"])
-def test_progress_is_for_terminals(tmp_path, mirror, answer, monkeypatch, stderr):
+def test_progress_is_shown_only_on_terminals(tmp_path, mirror, answer, monkeypatch, stderr):
     mirror.answers["/f.gz"] = [answer(200, PACKED)]
     monkeypatch.setattr(sys, "stderr", stderr)
     download.fetch("f.gz", [mirror.url], tmp_path, SUM)

@@ -23,7 +23,7 @@ def content(idx_bytes):
     train, test = (np.random.default_rng(n).integers(0, 256, [n, 28, 28], "u1") for n in (5, 2))
     arrays = (train, np.array([4, 3, 2, 1, 0], "u1"), test, np.array([7, 9], "u1"))
     return {
-        name: idx_bytes(8, array.shape, array.tobytes())
+        name: idx_bytes(array.shape, array.tobytes())
         for name, array in zip(NAMES, arrays, strict=True)
     }
 
@@ -43,13 +43,13 @@ def test_idx_files_become_two_splits(content):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda whole: b"",
-        lambda whole: whole[:3],
-        lambda whole: b"\0\0\x09" + whole[3:],
-        lambda whole: whole[:3] + bytes([whole[3] + 1]) + whole[4:],
-        lambda whole: whole[:-1],
-        lambda whole: whole + b"\0",
-        lambda whole: b"<!DOCTYPE html>",
+        lambda file: b"",
+        lambda file: file[:3],
+        lambda file: b"\0\0\x09" + file[3:],
+        lambda file: file[:3] + bytes([file[3] + 1]) + file[4:],
+        lambda file: file[:-1],
+        lambda file: file + b"\0",
+        lambda file: b"<!DOCTYPE html>",
     ],
     ids=["empty", "short", "dtype", "rank", "cut", "longer", "page"],
 )
@@ -61,6 +61,6 @@ def test_other_content_is_named(content, name, damage):
 
 
 def test_images_of_another_size_are_refused(content, idx_bytes):
-    content[formats.TEST_IMAGES] = idx_bytes(8, (2, 56, 14), bytes(2 * 28 * 28))
+    content[formats.TEST_IMAGES] = idx_bytes((2, 56, 14), bytes(2 * 28 * 28))
     with pytest.raises(DataError, match=re.escape("['N', 28, 28]")):
         formats.parse_mnist(content, PATHS)

@@ -31,7 +31,7 @@ def test_pixels_are_white_with_the_probability_of_their_grey_level():
         assert scipy.stats.binomtest(int(count), 20_000, level / 255).pvalue > 0.001
 
 
-def test_an_example_is_drawn_alike_however_many_follow():
+def test_the_draw_of_an_example_does_not_depend_on_the_number_of_examples():
     many = examples(CHUNK + 7)
     whole = binarize_examples(many, seed=0).image
     for count in (3, CHUNK, CHUNK + 2):
@@ -58,12 +58,12 @@ def test_static_draws_every_split_and_dynamic_leaves_training_grey(dataset):
     assert static.class_names == ("a", "b")
 
 
-def test_a_binarised_split_stays_as_it_is(dataset):
+def test_binarizing_twice_changes_nothing(dataset):
     once = binarize(dataset, "static")
     np.testing.assert_array_equal(binarize(once, "static").train.image, once.train.image)
 
 
-def test_sources_binarise_as_the_setting_says():
+def test_data_sets_are_binarized_as_configured():
     settings = {"image_size": 16, "shapes_examples": 60, "validation_size": 10}
     grey = load_dataset(DataConfig(**settings))
     drawn = load_dataset(DataConfig(**settings, binarize="static"))

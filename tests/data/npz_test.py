@@ -83,7 +83,7 @@ def test_pickled_objects_are_refused(save):
         load_npz(path)
 
 
-def test_files_that_are_no_archive_are_named(tmp_path):
+def test_files_that_are_not_archives_are_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.npz: expected a .npz file, found no such file"):
         load_npz(str(tmp_path / "nowhere.npz"))
     (tmp_path / "text.npz").write_text("no archive")

@@ -105,7 +105,7 @@ def test_without_the_archive_it_is_downloaded_once(
     monkeypatch.delenv("VAE_LOWLEVEL_DATA_DIR", raising=False)
     for _ in range(2):
         assert len(published.load_published(dataset, None)[0]) == 5 * ROWS
-    assert mirror.asked == [f"/{ARCHIVE}"]
+    assert mirror.requested == [f"/{ARCHIVE}"]
     kept = tmp_path / "cache" / "vae_lowlevel" / "cifar10" / ARCHIVE
     assert kept.read_bytes() == content
 

@@ -100,10 +100,10 @@ def test_what_no_folder_has_is_downloaded_to_the_cache(
     paths = published.find_files(dataset, None)
     assert folder_of(paths) == cache
     assert {name: gzip.decompress(path.read_bytes()) for name, path in paths.items()} == OWN
-    assert sorted(mirror.asked) == sorted(f"/{name}.gz" for name in FILES if name != FILES[1])
-    mirror.asked.clear()
+    assert sorted(mirror.requested) == sorted(f"/{name}.gz" for name in FILES if name != FILES[1])
+    mirror.requested.clear()
     assert published.find_files(dataset, None) == paths
-    assert mirror.asked == []
+    assert mirror.requested == []
 
 
 @pytest.mark.parametrize("variable", [None, "", "relative/folder"])

@@ -19,7 +19,7 @@ def small_mnist(tmp_path, idx_bytes):
     """A data set of 3 training and 2 test images under the name of mnist, in `tmp_path`."""
     shapes = [(3, 28, 28), (3,), (2, 28, 28), (2,)]
     contents = {
-        name: idx_bytes(8, shape, bytes(np.arange(np.prod(shape), dtype=np.uint8) % 10))
+        name: idx_bytes(shape, bytes(np.arange(np.prod(shape), dtype=np.uint8) % 10))
         for name, shape in zip(NAMES, shapes, strict=True)
     }
     for name, content in contents.items():

@@ -122,7 +122,7 @@ def test_pixels_are_the_part_of_them_that_the_shape_covers(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_shapes_are_whole_and_their_edges_soft(size):
+def test_shapes_are_complete_and_their_edges_soft(size):
     image = shapes.draw_shapes(3000, size, 2).image[..., 0]
     border = np.ones([size, size], bool)
     border[1:-1, 1:-1] = False

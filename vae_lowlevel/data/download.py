@@ -189,7 +189,7 @@ def _download(url: str, name: str) -> bytes:
     except (OSError, http.client.HTTPException) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         raise _MirrorError(f"{url}: {reason}", transient=True) from error
-    # When it reads in blocks, http.client takes a lost connection for the end of the file.
+    # When it reads in blocks, http.client treats a lost connection as the end of the file.
     if expected is not None and len(received) != expected:
         raise _MirrorError(
             f"{url}: connection lost after {len(received)} of {expected} bytes", transient=True

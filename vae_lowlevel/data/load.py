@@ -25,6 +25,11 @@ def load_dataset(config: DataConfig) -> Dataset:
 
     With `binarize`, pixels become black or white as `images.binarize` says.
 
+    Example:
+        >>> dataset = load_dataset(DataConfig(dataset="shapes", image_size=8, shapes_examples=60))
+        >>> dataset.train.image.shape, len(dataset.validation), len(dataset.test)
+        ((54, 8, 8, 1), 6, 10)
+
     Returns:
         The data set. `train` is a `RecordStream` if the records are larger than `resident_bytes`:
         then only the examples held out are read into memory. They are the same ones.

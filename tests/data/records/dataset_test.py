@@ -40,7 +40,7 @@ def epoch_of(stream):
 
 @pytest.mark.parametrize("test", [True, False])
 @pytest.mark.parametrize("pad_to", [None, 8])
-def test_splits_are_those_of_reading_everything(tmp_path, test, pad_to):
+def test_splits_are_the_same_as_in_memory(tmp_path, test, pad_to):
     write(tmp_path, test)
     streamed = load(tmp_path, pad_to=pad_to)
     resident = load(tmp_path, pad_to=pad_to, resident_bytes=10**9)
@@ -57,7 +57,7 @@ def test_splits_are_those_of_reading_everything(tmp_path, test, pad_to):
     assert streamed.class_names == resident.class_names == ("a", "b", "c")
 
 
-def test_shards_up_to_the_bound_are_read_whole(tmp_path):
+def test_shards_up_to_the_bound_are_read_into_memory(tmp_path):
     files = write(tmp_path)
     size = sum(pathlib.Path(file).stat().st_size for file in files)
     assert isinstance(load(tmp_path, resident_bytes=size).train, Examples)
@@ -69,7 +69,7 @@ def test_shards_up_to_the_bound_are_read_whole(tmp_path):
     )
 
 
-def test_binarised_splits_are_those_of_reading_everything(tmp_path):
+def test_binarized_splits_are_the_same_as_in_memory(tmp_path):
     write(tmp_path)
     streamed = load(tmp_path, binarize="dynamic")
     resident = load(tmp_path, binarize="dynamic", resident_bytes=10**9)
@@ -88,7 +88,7 @@ def test_labels_without_class_names_are_refused(tmp_path):
         load(tmp_path)
 
 
-def test_validation_that_leaves_nothing_is_refused_as_ever(tmp_path):
+def test_validation_that_leaves_nothing_is_refused(tmp_path):
     write(tmp_path)
     with pytest.raises(ConfigError, match="--validation_size=45 must be less than the 45"):
         load(tmp_path, validation_size=45)

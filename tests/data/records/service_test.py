@@ -1,4 +1,4 @@
-"""With a dispatcher and workers of TensorFlow's data service in this process."""
+"""Runs a dispatcher and workers of TensorFlow's data service in this process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def dispatcher():
 
 @pytest.fixture(scope="module")
 def address(dispatcher):
-    """Of a service with two workers."""
+    """The address of a service with two workers."""
     host = dispatcher.target.removeprefix("grpc://")
     workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=host)) for _ in "ab"]
     yield dispatcher.target
@@ -57,7 +57,7 @@ def names(images):
     return np.concatenate([np.ravel(part[:, 0, 0, 0]) for part in images]).tolist()
 
 
-def test_each_training_example_comes_once_an_epoch(stream, address):
+def test_each_training_example_appears_once_per_epoch(stream, address):
     plain = names([images for images, _ in stream.batches(0, 0, 0, 1)])
     shared = ServiceStream(stream, address)
     assert len(plain) == 68
@@ -70,7 +70,7 @@ def test_each_training_example_comes_once_an_epoch(stream, address):
         assert sorted(names(seen)) == sorted(plain)
 
 
-def test_steps_are_counted_as_ever_and_an_epoch_that_is_resumed_begins_a_new_pass(stream, address):
+def test_a_resumed_epoch_begins_a_new_pass(stream, address):
     def images(feed, step, steps):
         calls = feed.calls(step, steps)
         return names([call.images[: 5 * int(call.steps)] for call in calls])
@@ -89,7 +89,7 @@ def test_steps_are_counted_as_ever_and_an_epoch_that_is_resumed_begins_a_new_pas
     assert len(set(following)) == len(following) == 65
 
 
-def test_damage_is_named_by_service_and_file(stream, files, address):
+def test_an_error_names_service_and_file(stream, files, address):
     shared = ServiceStream(stream, address)
     os.remove(files[1])
     message = f"--tf_data_service={re.escape(address)}: .*{re.escape(files[1])}"

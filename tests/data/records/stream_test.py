@@ -21,7 +21,7 @@ HELD_OUT = np.array([0, 7, 8, 33, 59])
 
 
 def examples():
-    """Each image says its number in its first pixels, each label its class."""
+    """The first pixel of each image is its number."""
     image = np.random.default_rng(0).integers(0, 256, [COUNT, 3, 4, 1]).astype(np.uint8)
     image[:, 0, 0, 0] = np.arange(COUNT)
     return Examples(image, np.arange(COUNT, dtype=np.int32) % CLASSES)
@@ -45,19 +45,19 @@ def images_of(batches):
 
 
 def names_of(batches):
-    """The numbers that the images say, batch by batch."""
+    """The numbers in the images of each batch."""
     return [images[:, 0, 0, 0].tolist() for images in images_of(batches)]
 
 
 def by_number(files):
-    """What the records are, in the order of the shards, read by TensorFlow alone."""
+    """The records in the order of the shards, read by TensorFlow alone."""
     records = [r for f in files for r in tf.data.TFRecordDataset(f).as_numpy_iterator()]
     features = [tf.train.Example.FromString(record).features.feature for record in records]
     image = [np.frombuffer(f["image"].bytes_list.value[0], np.uint8) for f in features]
     return np.stack(image).reshape(-1, 3, 4, 1), [f["label"].int64_list.value[0] for f in features]
 
 
-def test_an_epoch_has_each_training_example_once_and_none_that_is_held_out(files):
+def test_an_epoch_has_each_training_example_once_and_no_held_out_one(files):
     stream = open_stream(files)
     assert len(stream) == COUNT - len(HELD_OUT)
     image, _ = by_number(files)
@@ -71,7 +71,7 @@ def test_an_epoch_has_each_training_example_once_and_none_that_is_held_out(files
         assert len(set(np.concatenate(batches))) == 48
 
 
-def test_images_and_labels_come_as_they_were_written(files):
+def test_images_and_labels_are_those_written(files):
     given = examples()
     for images, labels in open_stream(files, held_out=[]).batches(0, 0, 0, 6):
         assert (images.dtype, labels.dtype) == (tf.uint8, tf.int32)
@@ -102,13 +102,13 @@ def test_the_order_is_the_same_in_another_process(files, tmp_path):
     found = subprocess.run(
         [sys.executable, "-c", program, *files], capture_output=True, text=True, check=True
     )
-    tf.random.set_seed(7)  # Of the process: no part of the order.
+    tf.random.set_seed(7)  # The global seed does not change the order.
     own = names_of(open_stream(files, held_out=[]).batches(3, 2, 0, 5))
     assert found.stdout.strip() == str(own)
 
 
 @pytest.mark.parametrize("step", [1, 4, 9, 10])
-def test_a_stream_opened_in_the_middle_goes_on_as_the_whole_one(files, step):
+def test_a_stream_opened_at_a_step_continues_the_epoch(files, step):
     whole = images_of(open_stream(files).batches(3, 2, 0, 5))
     rest = images_of(open_stream(files).batches(3, 2, step, 5))
     assert len(rest) == 11 - step
@@ -125,7 +125,7 @@ def test_the_rows_of_all_workers_are_the_batch(files, workers):
 
 
 def test_shards_and_neighbours_are_mixed(files):
-    """A tenth of a large buffer's first draws would come from each tenth; a sorted order fails."""
+    """With a buffer for all records, the order is not correlated with the numbers."""
     stream = open_stream(files, held_out=[], shuffle_buffer=COUNT)
     (first,) = names_of(stream.batches(0, 0, 0, 60))
     assert np.abs(np.corrcoef(first, np.arange(60))[0, 1]) < 0.5
@@ -203,7 +203,7 @@ def test_damage_in_a_stream_is_named_with_its_file(files, kind, message):
         stream.read(np.arange(len(stream)))
 
 
-def test_files_that_vanish_are_named(files):
+def test_missing_files_are_named(files):
     stream = open_stream(files)
     os.remove(files[2])
     with pytest.raises(DataError, match=re.escape(files[2])), stream.named_damage():
