@@ -64,10 +64,9 @@ class GroupNorm(tf.Module):
 def group_normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, groups: int) -> tf.Tensor:
     """Normalises each group of channels of each example, then scales and shifts each channel.
 
-    Its gradient is written by hand: on a CPU the time is that of the passes over the image. Forward
-    and backward pass both compute with x - mean. The shorter x * slope + (offset - mean * slope),
-    and its gradient, lose the digits of the mean: ten times as inexact where the mean is far from 0
-    compared to the deviation.
+    The gradient is written by hand, because on a CPU the time is that of the passes over the image.
+    Both directions compute with x - mean: the shorter x * slope + (offset - mean * slope) loses
+    digits, and its gradient more, where the mean is much larger than the deviation.
 
     Args:
         x: float32 [B, H, W, C].

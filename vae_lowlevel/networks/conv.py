@@ -30,7 +30,7 @@ def conv_encoder(
 ) -> Sequential:
     """Builds an encoder: image [B, H, W, C] -> float32 [B, out_features].
 
-    Any H and W will do: SAME padding rounds a strided size up.
+    H and W are arbitrary: a convolution rounds the strided size up.
 
     Args:
         image_shape: (H, W, C).
@@ -40,7 +40,7 @@ def conv_encoder(
         units: sizes of the dense layers after the convolutions; may be empty.
         kernel_size: height and width of every kernel.
         activation: of the hidden layers.
-        dtype: format of the hidden layers; the last layer is float32.
+        dtype: dtype of the hidden layers; the last layer is float32.
         seed: int32 [2], for the initial weights.
     """
     height, width, channels = image_shape
@@ -59,11 +59,8 @@ def conv_encoder(
                 name=name,
             )
         )
-        height, width, channels = (
-            math.ceil(height / stride),
-            math.ceil(width / stride),
-            out_channels,
-        )
+        height, width = math.ceil(height / stride), math.ceil(width / stride)
+        channels = out_channels
     features = height * width * channels
     dense = dense_stack(features, units, activation=activation, dtype=dtype, seed=seed)
     features = units[-1] if units else features
@@ -83,26 +80,26 @@ def conv_decoder(
     dtype: tf.DType,
     seed: tf.Tensor,
 ) -> Sequential:
-    """Builds a decoder: z [B, in_features] -> [B, *image_shape] in `dtype`.
+    """Builds a decoder: z [B, in_features] -> `dtype` [B, *image_shape].
 
     A dense layer makes a feature map of `filters[0]` channels, transposed convolutions enlarge it,
-    a last convolution gives the likelihood's parameters. Sizes that the strides do not divide are
-    rounded up and cropped at the end.
+    and a last convolution computes the likelihood's parameters. Where the strides do not divide the
+    image size, the feature map is rounded up and the image is cropped at the end.
 
     Args:
-        image_shape: (H, W, likelihood parameters a pixel).
-        in_features: size of the latent vector.
+        image_shape: (H, W, likelihood parameters per pixel).
+        in_features: size of z.
         units: sizes of the dense layers before the feature map; may be empty.
         filters: channels of the first feature map, then of each transposed convolution.
         strides: stride of each transposed convolution.
         kernel_size: height and width of every kernel.
         activation: of the hidden layers.
-        dtype: format of the layers.
+        dtype: dtype of the layers.
         seed: int32 [2], for the initial weights.
     """
     height, width, out_channels = image_shape
-    base_height = math.ceil(height / math.prod(strides))
-    base_width = math.ceil(width / math.prod(strides))
+    factor = math.prod(strides)
+    base_height, base_width = math.ceil(height / factor), math.ceil(width / factor)
     map_units = base_height * base_width * filters[0]
     layers = [
         *dense_stack(
@@ -134,6 +131,6 @@ def conv_decoder(
             name="head",
         )
     )
-    if (base_height, base_width) != (height / math.prod(strides), width / math.prod(strides)):
+    if (base_height * factor, base_width * factor) != (height, width):
         layers.append(Crop(height, width))
     return Sequential(layers, name="decoder")

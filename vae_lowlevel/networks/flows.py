@@ -1,4 +1,4 @@
-"""Networks of flows: masked (MADE) and for affine couplings."""
+"""Networks of flow steps: masked (MADE) and for affine couplings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.networks.mlp import dense_stack
 from vae_lowlevel.randomness import fold
 
-# The last kernels start at this part of their size, so that a flow starts near its bias.
+# The last kernels start at this fraction of their usual size, so that a flow starts near the
+# identity.
 HEAD_SCALE = 0.1
 
 
 class Made(tf.Module):
     """Computes m_i and s_i from x_1 ... x_(i-1) and a context, for i = 1 ... D.
 
-    A hidden unit of degree d sees x_1 ... x_d; degrees go round 0 ... D - 1, so that units of
-    degree 0, which see the context alone, serve the first output. The context enters the first
-    hidden layer. Everything is float32, as all that belongs to a distribution.
+    A hidden unit of degree d sees x_1 ... x_d. The degrees are 0 ... D - 1 in turn; units of
+    degree 0 see only the context, and the first output depends on them alone. The context enters
+    the first hidden layer. Everything is float32.
 
     Args:
         features: D.
         context_features: size of the context.
-        units: sizes of the hidden layers, at least one; each at least D, or inputs go unused.
+        units: sizes of the hidden layers, at least one; each needs D units to see all inputs.
         activation: of the hidden layers.
         seed: int32 [2], for the initial weights.
         name: a Python identifier.
@@ -68,7 +69,12 @@ class Made(tf.Module):
             head.kernel.assign(HEAD_SCALE * head.kernel)
 
     def __call__(self, x: tf.Tensor, context: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Maps x float32 [..., B, D] and context [B, context_features] to m and s [..., B, D]."""
+        """Returns m and s, float32 [..., B, D].
+
+        Args:
+            x: float32 [..., B, D].
+            context: float32 [B, context_features].
+        """
         first, *rest = self.hidden
         x = self.activation(first(x) + self.context(context))
         for layer in rest:
@@ -84,21 +90,21 @@ def coupling_network(
     seed: tf.Tensor,
     name: str = "coupling",
 ) -> Sequential:
-    """Builds the first half of a vector -> shift and raw log-scale of its second half.
+    """Builds a network from the first half of a vector to the shift and scale of its second half.
 
     Args:
-        features: D of the vector, at least 2; the first half has D // 2 entries.
+        features: D, at least 2; the first half of the vector has D // 2 entries.
         units: sizes of the hidden layers; may be empty.
         activation: of the hidden layers.
         seed: int32 [2], for the initial weights.
         name: a Python identifier.
 
     Returns:
-        float32 [B, D // 2] -> float32 [B, 2 (D - D // 2)].
+        float32 [B, D // 2] -> shift and raw log-scale, joined, float32 [B, 2 (D - D // 2)].
     """
-    given = features // 2
-    hidden = dense_stack(given, units, activation=activation, dtype=tf.float32, seed=seed)
-    last = units[-1] if units else given
-    head = Linear(last, 2 * (features - given), seed=fold(seed, "head"), name="head")
+    first = features // 2
+    hidden = dense_stack(first, units, activation=activation, dtype=tf.float32, seed=seed)
+    last = units[-1] if units else first
+    head = Linear(last, 2 * (features - first), seed=fold(seed, "head"), name="head")
     head.kernel.assign(HEAD_SCALE * head.kernel)
     return Sequential([*hidden, head], name=name)

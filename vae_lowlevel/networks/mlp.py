@@ -23,7 +23,16 @@ def dense_stack(
     seed: tf.Tensor,
     gated: bool = False,
 ) -> list[Linear | GatedLinear]:
-    """Builds one dense layer with activation, gated or not, for each entry of `units`."""
+    """Builds one dense layer per entry of `units`, from `in_features` on.
+
+    Args:
+        in_features: size of the input.
+        units: sizes of the layers; may be empty.
+        activation: of every layer.
+        dtype: dtype of the computation.
+        seed: int32 [2], for the initial weights.
+        gated: whether the layers are `GatedLinear`.
+    """
     build = GatedLinear if gated else Linear
     layers = []
     for index, out_features in enumerate(units):
@@ -59,7 +68,7 @@ def mlp_encoder(
         out_features: number of posterior parameters.
         units: sizes of the hidden layers; may be empty.
         activation: of the hidden layers.
-        dtype: format of the hidden layers; the last layer is float32.
+        dtype: dtype of the hidden layers; the last layer is float32.
         seed: int32 [2], for the initial weights.
         gated: whether the hidden layers are `GatedLinear`.
     """
@@ -83,11 +92,11 @@ def mlp_decoder(
     """Builds a decoder: z [B, in_features] -> float32 [B, *image_shape].
 
     Args:
-        image_shape: (H, W, likelihood parameters a pixel).
-        in_features: size of the latent vector.
+        image_shape: (H, W, likelihood parameters per pixel).
+        in_features: size of z.
         units: sizes of the hidden layers; may be empty.
         activation: of the hidden layers.
-        dtype: format of the hidden layers; the last layer is float32.
+        dtype: dtype of the hidden layers; the last layer is float32.
         seed: int32 [2], for the initial weights.
         gated: whether the hidden layers are `GatedLinear`.
     """

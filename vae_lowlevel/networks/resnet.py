@@ -31,9 +31,9 @@ def resnet_encoder(
 ) -> Sequential:
     """Builds an encoder: image [B, H, W, C] -> float32 [B, out_features].
 
-    Each level halves height and width with a convolution of stride 2 and goes through residual
-    blocks; then every channel is averaged over the image. A size that 2^levels does not divide is
-    padded with zeros first.
+    Each level is a convolution of stride 2, which halves height and width, and residual blocks. At
+    the end every channel is averaged over the image. A size that 2^levels does not divide is padded
+    with zeros first.
 
     Args:
         image_shape: (H, W, C).
@@ -42,18 +42,15 @@ def resnet_encoder(
         blocks: residual blocks of each level.
         norm: "group", "layer" or "none".
         activation: of the hidden layers.
-        dtype: format of the hidden layers; the pooling and the last layer are float32.
+        dtype: dtype of the hidden layers; the pooling and the last layer are float32.
         seed: int32 [2], for the initial weights.
 
     Raises:
-        ConfigError: the image is too small to be halved so often.
+        ConfigError: the image is too small for the number of levels.
     """
     height, width, channels = image_shape
-    smallest = _smallest_map(height, width, len(filters))
-    layers = []
-    padded = tuple(size * 2 ** len(filters) for size in smallest)
-    if padded != (height, width):
-        layers.append(Pad(*padded))
+    padded = _padded_size(height, width, len(filters))
+    layers = [] if padded == (height, width) else [Pad(*padded)]
     shared = {"norm": norm, "activation": activation, "dtype": dtype, "seed": seed}
     for level, (out_channels, count) in enumerate(zip(filters, blocks, strict=True)):
         name = f"down_{level}"
@@ -96,25 +93,27 @@ def resnet_decoder(
 ) -> Sequential:
     """Builds the mirror of `resnet_encoder`: z [B, in_features] -> float32 [B, *image_shape].
 
-    A dense layer makes the smallest feature map; each level, the last of the encoder first, doubles
-    height and width and goes to its channels with a convolution, then through residual blocks; a
-    last convolution gives the likelihood's parameters. What the encoder had to pad is cropped.
+    A dense layer makes the smallest feature map. The levels follow in the reverse order of the
+    encoder's: each doubles height and width, changes the channels with a convolution, and has the
+    residual blocks. A last convolution computes the likelihood's parameters. The rows and columns
+    that the encoder pads are cropped.
 
     Args:
-        image_shape: (H, W, likelihood parameters a pixel).
-        in_features: size of the latent vector.
+        image_shape: (H, W, likelihood parameters per pixel).
+        in_features: size of z.
         filters: channels of each level of the encoder.
         blocks: residual blocks of each level of the encoder.
         norm: "group", "layer" or "none".
         activation: of the hidden layers.
-        dtype: format of the hidden layers; the last convolution is float32.
+        dtype: dtype of the hidden layers; the last convolution is float32.
         seed: int32 [2], for the initial weights.
 
     Raises:
-        ConfigError: the image is too small to be halved so often.
+        ConfigError: the image is too small for the number of levels.
     """
     height, width, out_channels = image_shape
-    smallest = _smallest_map(height, width, len(filters))
+    padded = _padded_size(height, width, len(filters))
+    smallest = [size // 2 ** len(filters) for size in padded]
     channels = filters[-1]
     layers = [
         Linear(
@@ -128,7 +127,7 @@ def resnet_decoder(
     ]
     shared = {"norm": norm, "activation": activation, "dtype": dtype, "seed": seed}
     for level in reversed(range(len(filters))):
-        # The mirror of the encoder's step from the channels of one level to those of the next.
+        # The input channels of this level in the encoder; its first level keeps its own.
         level_channels = filters[max(level - 1, 0)]
         name = f"up_conv_{level}"
         layers += [
@@ -140,21 +139,22 @@ def resnet_decoder(
         build_normalization(norm, channels, activation=activation, dtype=dtype, name="last_norm"),
         Conv2D(channels, out_channels, kernel_size=3, seed=fold(seed, "head"), name="head"),
     ]
-    if tuple(size * 2 ** len(filters) for size in smallest) != (height, width):
+    if padded != (height, width):
         layers.append(Crop(height, width))
     return Sequential(layers, name="decoder")
 
 
-def _smallest_map(height: int, width: int, levels: int) -> tuple[int, int]:
-    """Returns height and width after halving `levels` times, rounded up."""
+def _padded_size(height: int, width: int, levels: int) -> tuple[int, int]:
+    """Returns height and width, rounded up to multiples of 2^levels."""
     least = 2 ** (levels - 1) + 1
     if min(height, width) < least:
         raise ConfigError(
             f"--network=resnet with {levels} levels halves the image {levels} times and needs a "
-            f"height and width of at least {least}, found {height} x {width}; give fewer "
+            f"height and width of at least {least}, found {height} x {width}: use fewer "
             "--resnet_filters, a smaller --variant, or --pad_to"
         )
-    return math.ceil(height / 2**levels), math.ceil(width / 2**levels)
+    factor = 2**levels
+    return math.ceil(height / factor) * factor, math.ceil(width / factor) * factor
 
 
 def _residual_blocks(
