@@ -94,10 +94,10 @@ def parse(argv: list[str], options: type[AnyOptions]) -> AnyOptions:
         if not is_flagfile:
             direct.update(given)
     for name, setting in settings.items():
-        other = setting.field.metadata["instead_of"]
-        for kept, replaced in ((name, other), (other, name)):
-            if direct.get(kept) is not None and direct.get(replaced) is None:
-                values.pop(replaced, None)
+        pair = {name, setting.field.metadata["instead_of"]}
+        chosen = {other for other in pair if direct.get(other) is not None}
+        if chosen:
+            values = {key: value for key, value in values.items() if key not in pair - chosen}
     return options.from_flat(values)
 
 
