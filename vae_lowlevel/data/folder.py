@@ -66,11 +66,11 @@ def _split_folders(root: pathlib.Path) -> list[pathlib.Path]:
         if others:
             raise DataError(
                 f"{root}: expected no folders but {TEST}/ next to {TRAIN}/, found "
-                f"{', '.join(others)}; move them into {TRAIN}/ if they are classes, or out of "
-                f"{root}"
+                f"{', '.join(others)}; move these folders into {TRAIN}/ or elsewhere, or rename "
+                f"{TRAIN}/ if it is a class"
             )
         return [root / name for name in (TRAIN, TEST) if name in subfolders]
-    # Not a class: it is the only folder, or has classes in it.
+    # An only folder, or one with classes in it, is not a class.
     if TEST in subfolders and (len(subfolders) == 1 or _subfolders(root / TEST)):
         raise DataError(
             f"{root}: expected {TRAIN}/ next to {TEST}/, found none; move the training images into "
