@@ -84,7 +84,7 @@ MOST_CALL_BYTES = 64 * 2**20
 
 
 class BatchStream(Protocol):
-    """Reads the batches of an epoch: such as `data.records.stream.RecordStream`."""
+    """Reads the batches of an epoch, for example `data.records.stream.RecordStream`."""
 
     image_shape: tuple[int, int, int]
 
