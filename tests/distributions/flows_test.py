@@ -117,12 +117,12 @@ def test_value_and_log_determinant_and_density_of_a_draw_take_one_evaluation(x, 
     log_prob = distribution.log_prob(y)
     assert [network.calls for network in networks] == [1, 1, 1]
     np.testing.assert_allclose(log_prob, standard.log_prob(x) - log_det, rtol=1e-5)
-    # The same numbers by the way that knows of no draw.
+    # The same numbers without the tensors of the draw.
     fresh = tfd.TransformedDistribution(standard, build(kind)[0])
     np.testing.assert_allclose(fresh.log_prob(tf.identity(y)), log_prob, rtol=1e-3)
 
 
-def test_coupling_density_of_any_point_takes_one_evaluation_a_step(x):
+def test_coupling_density_of_any_z_takes_one_evaluation_per_step(x):
     flow, networks = build("coupling")
     standard = tfd.MultivariateNormalDiag(tf.zeros([D]), tf.ones([D]))
     tfd.TransformedDistribution(standard, flow).log_prob(x)

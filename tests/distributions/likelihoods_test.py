@@ -5,9 +5,11 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.discretized_logistic import DiscretizedLogistic
 from vae_lowlevel.distributions.likelihoods import (
+    Bernoulli,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
@@ -20,11 +22,11 @@ from vae_lowlevel.distributions.likelihoods import (
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=3, size=[2, 3, 4, 2])
 GREY = RNG.uniform(size=[2, 3, 4, 2])
-LIKELIHOODS = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood(0.3)}
+LIKELIHOODS = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood(FixedScale(0.3))}
 ALL = {
     **LIKELIHOODS,
     "continuous_bernoulli": ContinuousBernoulliLikelihood(),
-    "discretized_logistic": DiscretizedLogisticLikelihood(0.1),
+    "discretized_logistic": DiscretizedLogisticLikelihood(FixedScale(0.1)),
 }
 
 
@@ -52,7 +54,7 @@ def test_bernoulli_log_prob_is_exact_for_extreme_logits():
 @pytest.mark.parametrize("scale", [0.05, 1.0, 2.0])
 def test_gaussian_log_prob_is_the_normal_density(scale):
     normal = scipy.stats.norm(scipy.special.expit(LOGITS), scale)
-    log_prob = build(GaussianLikelihood(scale)).log_prob(tf.constant(GREY, tf.float32))
+    log_prob = build(GaussianLikelihood(FixedScale(scale))).log_prob(tf.constant(GREY, tf.float32))
     np.testing.assert_allclose(log_prob, normal.logpdf(GREY).sum((1, 2, 3)), rtol=1e-5)
 
 
@@ -96,10 +98,9 @@ def test_scale_of_a_pixel_is_the_second_half_of_the_channels(likelihood):
 
 
 @pytest.mark.parametrize("likelihood", [GaussianLikelihood, DiscretizedLogisticLikelihood])
-def test_a_learned_scale_is_trained_and_a_number_stays_fixed(likelihood):
+def test_a_learned_scale_is_trained_and_a_fixed_one_is_not(likelihood):
     image = tf.constant(GREY, tf.float32)
-    learned, fixed = likelihood(LearnedScale(0.3)), likelihood(0.3)
-    assert isinstance(fixed.scale, FixedScale)
+    learned, fixed = likelihood(LearnedScale(0.3)), likelihood(FixedScale(0.3))
     assert not fixed.variables
     with tf.GradientTape() as tape:
         log_prob = build(learned).log_prob(image)
@@ -110,7 +111,9 @@ def test_a_learned_scale_is_trained_and_a_number_stays_fixed(likelihood):
 
 def test_discretized_logistic_image_is_the_product_of_its_pixels():
     image = np.round(GREY * 255) / 255
-    log_prob = build(DiscretizedLogisticLikelihood(0.1)).log_prob(tf.constant(image, tf.float32))
+    log_prob = build(DiscretizedLogisticLikelihood(FixedScale(0.1))).log_prob(
+        tf.constant(image, tf.float32)
+    )
     loc = scipy.special.expit(LOGITS).astype(np.float32)
     pixels = DiscretizedLogistic(loc, 0.1).log_prob(tf.constant(image, tf.float32))
     np.testing.assert_allclose(log_prob, np.sum(pixels, axis=(1, 2, 3)), rtol=1e-5)
@@ -126,17 +129,17 @@ def test_mean_is_the_sigmoid_and_one_event_is_one_image(likelihood):
 
 
 @pytest.mark.parametrize("likelihood", ALL.values(), ids=ALL.keys())
-def test_half_precision_logits_give_float32_numbers(likelihood):
+def test_half_precision_logits_return_float32_numbers(likelihood):
     distribution = likelihood(tf.constant(LOGITS, tf.bfloat16))
     assert distribution.mean().dtype == tf.float32
     assert distribution.log_prob(tf.constant(GREY, tf.float32)).dtype == tf.float32
-    # Only the logits are rounded: what is computed from them is as exact as in float32.
+    # Only the logits are rounded; everything after them is computed in float32.
     rounded = likelihood(tf.cast(tf.constant(LOGITS, tf.bfloat16), tf.float32))
     image = tf.constant(GREY, tf.float32)
     np.testing.assert_array_equal(distribution.log_prob(image), rounded.log_prob(image))
 
 
-def test_pixel_loss_is_minus_log_prob_or_squared_error_a_pixel():
+def test_pixel_loss_is_minus_log_prob_or_squared_error_per_pixel():
     image = tf.constant(GREY, tf.float32)
     log_prob, mse = tf.constant([-48.0, -12.0]), tf.constant([0.5, 0.25])
     for kind in ("bernoulli", "continuous_bernoulli", "discretized_logistic"):
@@ -144,7 +147,7 @@ def test_pixel_loss_is_minus_log_prob_or_squared_error_a_pixel():
             ALL[kind].pixel_loss(image, log_prob, mse), [48.0 / 24, 12.0 / 24]
         )
     for scale in (0.1, 1.0):
-        gaussian = GaussianLikelihood(scale).pixel_loss(image, log_prob, mse)
+        gaussian = GaussianLikelihood(FixedScale(scale)).pixel_loss(image, log_prob, mse)
         np.testing.assert_array_equal(gaussian, mse)
 
 
@@ -159,3 +162,33 @@ def test_saturated_decoders_stay_finite_with_their_gradients(likelihood):
     assert np.all(np.isfinite(total))
     assert np.all(np.isfinite(tape.gradient(total, parameters)))
     assert np.all((distribution.mean().numpy() >= 0) & (distribution.mean().numpy() <= 1))
+
+
+EXTREME_LOGITS = np.array([-90.0, -20.0, -1.5, 0.0, 0.3, 4.0, 30.0, 90.0])
+
+
+def bernoulli_log_prob_and_gradient(distribution, logits, x):
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        log_prob = distribution(logits=logits, dtype=logits.dtype).log_prob(x)
+    return log_prob, tape.gradient(log_prob, logits)
+
+
+@pytest.mark.parametrize("x", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"), [(np.float32, 1e-5, 3e-7), (np.float64, 1e-12, 1e-14)]
+)
+def test_bernoulli_density_and_its_gradient_are_those_of_tensorflow_probability(
+    x, dtype, rtol, atol
+):
+    found = bernoulli_log_prob_and_gradient(Bernoulli, EXTREME_LOGITS.astype(dtype), dtype(x))
+    expected = bernoulli_log_prob_and_gradient(tfp.distributions.Bernoulli, EXTREME_LOGITS, x)
+    for value, of_tfp in zip(found, expected, strict=True):
+        assert value.dtype == dtype
+        np.testing.assert_allclose(value, of_tfp, rtol=rtol, atol=atol)
+
+
+def test_bernoulli_events_may_be_integers_and_parameters_probabilities():
+    distribution = Bernoulli(probs=[0.25, 0.9])
+    np.testing.assert_allclose(distribution.log_prob([0, 1]), np.log([0.75, 0.9]), rtol=1e-6)

@@ -99,20 +99,20 @@ def jacobian_of_draw(posterior):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_density_of_a_draw_is_the_noise_s_over_the_jacobian(kind):
+def test_density_of_a_draw_is_that_of_the_noise_over_the_jacobian(kind):
     _, posterior = build(kind)
     z, log_q = sample_and_log_prob(posterior, NOISE)
     _, jacobian = jacobian_of_draw(posterior)
     expected = scipy.stats.norm.logpdf(NOISE).sum(-1) - np.linalg.slogdet(jacobian)[1]
     np.testing.assert_allclose(log_q, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(z, posterior.bijector.forward(NOISE))
-    # And the way of TFP, which inverts: no tensor of the draw is known to a posterior built anew.
+    # TFP's own log_prob inverts the flow: a new posterior does not know the tensors of the draw.
     again = build(kind)[1].log_prob(tf.constant(z.numpy()))
     np.testing.assert_allclose(again, log_q, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_several_draws_an_image_come_with_their_own_density(kind):
+def test_several_draws_per_image_come_with_their_own_density(kind):
     _, posterior = build(kind)
     z, log_q = sample_and_log_prob(posterior, tf.stack([NOISE, 2 * NOISE]))
     assert z.shape == [2, B, D]
@@ -145,18 +145,18 @@ def test_density_integrates_to_1(kind):
 
 def test_full_scale_is_lower_triangular_and_that_of_its_draws():
     head, posterior = build("full")
-    named = head.parameters(posterior)
-    assert set(named) == {"z_mean", "z_scale_tril"}
-    scale = named["z_scale_tril"].numpy()
+    parameters = head.parameters(posterior)
+    assert set(parameters) == {"z_mean", "z_scale_tril"}
+    scale = parameters["z_scale_tril"].numpy()
     np.testing.assert_array_equal(scale, np.tril(scale))
     assert np.all(np.any(np.tril(scale, -1) != 0, axis=0) == np.tril(np.ones([D, D]), -1))
-    expected = named["z_mean"].numpy() + np.einsum("bij,bj->bi", scale, NOISE)
+    expected = parameters["z_mean"].numpy() + np.einsum("bij,bj->bi", scale, NOISE)
     np.testing.assert_allclose(
         sample_and_log_prob(posterior, NOISE)[0], expected, rtol=1e-5, atol=1e-6
     )
     for row in range(B):
         normal = scipy.stats.multivariate_normal(
-            named["z_mean"][row].numpy().astype(float), scale[row] @ scale[row].T.astype(float)
+            parameters["z_mean"][row].numpy().astype(float), scale[row] @ scale[row].T.astype(float)
         )
         np.testing.assert_allclose(
             posterior.log_prob(NOISE)[row], normal.logpdf(NOISE[row]), rtol=1e-3
@@ -205,7 +205,7 @@ def test_iaf_gives_dependent_dimensions():
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_point_is_the_draw_of_no_noise(kind):
+def test_embedding_is_the_draw_of_no_noise(kind):
     head, posterior = build(kind)
     np.testing.assert_allclose(
         head.embedding(posterior),
@@ -214,13 +214,15 @@ def test_point_is_the_draw_of_no_noise(kind):
     )
 
 
-def test_named_outputs_of_iaf_are_those_of_its_base_and_the_point():
+def test_parameters_of_iaf_are_those_of_its_base_and_the_embedding():
     head, posterior = build("iaf")
-    named = head.parameters(posterior)
-    assert set(named) == {"z_mean", "z_log_var", "z"}
-    np.testing.assert_array_equal(named["z_mean"], posterior.base.mean())
-    np.testing.assert_allclose(np.exp(named["z_log_var"]), posterior.base.variance(), rtol=1e-5)
-    np.testing.assert_array_equal(named["z"], head.embedding(posterior))
+    parameters = head.parameters(posterior)
+    assert set(parameters) == {"z_mean", "z_log_var", "z"}
+    np.testing.assert_array_equal(parameters["z_mean"], posterior.base.mean())
+    np.testing.assert_allclose(
+        np.exp(parameters["z_log_var"]), posterior.base.variance(), rtol=1e-5
+    )
+    np.testing.assert_array_equal(parameters["z"], head.embedding(posterior))
 
 
 @pytest.mark.parametrize("scale", [1e4, -1e4, 1e30])

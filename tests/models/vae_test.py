@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from vae_lowlevel.distributions.likelihoods import GaussianLikelihood
+from vae_lowlevel.distributions.likelihoods import FixedScale, GaussianLikelihood
 from vae_lowlevel.distributions.posteriors import AutoregressiveFlowPosterior, DiagonalPosterior
 from vae_lowlevel.distributions.priors import StandardPrior
 from vae_lowlevel.models.vae import VariationalAutoencoder
@@ -27,7 +27,7 @@ def model():
         posterior=DiagonalPosterior(2),
         prior=StandardPrior(2),
         decoder=lambda z: tf.reshape(z @ TO_IMAGE, [-1, 2, 3, 1]),
-        likelihood=GaussianLikelihood(0.5),
+        likelihood=GaussianLikelihood(FixedScale(0.5)),
     )
 
 
@@ -92,7 +92,7 @@ def test_embedding_of_a_flow_goes_through_the_flow():
         posterior=AutoregressiveFlowPosterior(2, 2, [network]),
         prior=StandardPrior(2),
         decoder=lambda z: tf.reshape(z @ TO_IMAGE, [-1, 2, 3, 1]),
-        likelihood=GaussianLikelihood(0.5),
+        likelihood=GaussianLikelihood(FixedScale(0.5)),
     )
     pixels = IMAGE.reshape(3, 6)
     gate = scipy.special.expit(2.0)

@@ -7,7 +7,11 @@ import scipy.stats
 import tensorflow as tf
 
 from vae_lowlevel import schedules
-from vae_lowlevel.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lowlevel.distributions.likelihoods import (
+    BernoulliLikelihood,
+    FixedScale,
+    GaussianLikelihood,
+)
 from vae_lowlevel.distributions.posteriors import DiagonalPosterior, FullPosterior
 from vae_lowlevel.distributions.priors import MixturePrior, StandardPrior
 from vae_lowlevel.models.vae import VariationalAutoencoder
@@ -21,7 +25,10 @@ IMAGE = RNG.uniform(size=[B, 2, 3, 1]).astype(np.float32)
 TO_POSTERIOR = RNG.normal(scale=0.7, size=[PIXELS, 2 * D]).astype(np.float32)
 TO_LOGITS = RNG.normal(size=[D, PIXELS]).astype(np.float32)
 SCALE = 0.5
-LIKELIHOODS = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood(SCALE)}
+LIKELIHOODS = {
+    "bernoulli": BernoulliLikelihood(),
+    "gaussian": GaussianLikelihood(FixedScale(SCALE)),
+}
 
 
 def make_noise(first_row=0, rows=B):

@@ -1,1 +1,1 @@
-"""Posteriors, priors and likelihoods: they turn a network's output into TFP distributions."""
+"""Posteriors, priors and likelihoods: modules that return TFP distributions."""

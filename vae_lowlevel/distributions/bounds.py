@@ -1,4 +1,4 @@
-"""Smooth bounds for what a network puts out."""
+"""Smooth bounds for the outputs of a network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import tensorflow as tf
 
 
 def soft_clip(x: tf.Tensor, bound: float) -> tf.Tensor:
-    """Computes bound tanh(x / bound), in (-bound, bound), close to x near 0."""
+    """Computes bound tanh(x / bound): in (-bound, bound), and about x near 0."""
     return bound * tf.math.tanh(x / bound)
 
 
 def inverse_soft_clip(y: float, bound: float) -> float:
-    """Returns the x whose `soft_clip` is y, for y in (-bound, bound)."""
+    """Returns x with soft_clip(x, bound) = y, for y in (-bound, bound)."""
     return bound * math.atanh(y / bound)

@@ -11,15 +11,15 @@ LEVELS = 256
 
 
 class DiscretizedLogistic(tfd.Distribution):
-    """P(x = k / 255), the mass of Logistic(loc, scale) in the bin of level k, k = 0 ... 255.
+    """P(x = k / 255): the mass of Logistic(loc, scale) in the bin of level k, k = 0 ... 255.
 
-    A bin reaches half a level to either side, those of 0 and 1 to infinity. With a and b the upper
-    and lower edge in units of the scale from loc,
+    A bin extends half a level to both sides; the bins of 0 and 1 extend to infinity. Let a and b be
+    the upper and lower edge, as distances from loc in units of the scale. Then
 
-        P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)),
+        P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)).
 
-    which is what is computed, in logarithms: no two close numbers are subtracted, however far x is
-    from loc. Without an upper edge, a is infinite; without a lower one, b is minus infinity.
+    The product is computed, in logarithms: no two close numbers are subtracted, however far x is
+    from loc. At level 255, a is infinity; at level 0, b is minus infinity.
 
     Args:
         loc: float32, in units of the [0, 1] range.
@@ -63,7 +63,7 @@ class DiscretizedLogistic(tfd.Distribution):
         upper = ((level + 0.5) / (LEVELS - 1) - self.loc) / self.scale
         lower = ((level - 0.5) / (LEVELS - 1) - self.loc) / self.scale
         below_upper, above_lower = tf.math.log_sigmoid(upper), tf.math.log_sigmoid(-lower)
-        # log(1 - exp(-width)), of the width a - b itself rather than of two rounded edges.
+        # a - b, computed directly: the difference of the two rounded edges would be less accurate.
         width = 1.0 / ((LEVELS - 1) * self.scale)
         within = below_upper + above_lower + tfp.math.log1mexp(width)
         at_top = tf.where(level >= LEVELS - 1, above_lower, within)
@@ -72,9 +72,9 @@ class DiscretizedLogistic(tfd.Distribution):
     def _mean(self) -> tf.Tensor:
         """Returns the mean of the logistic clipped to [0, 1], float32 in [0, 1].
 
-        scale (softplus(loc / scale) - softplus((loc - 1) / scale)). The mean over the levels is the
-        midpoint rule of the integral behind it; for the scales in use they differ by less than a
-        hundredth of a level.
+        It is scale (softplus(loc / scale) - softplus((loc - 1) / scale)). The mean over the levels
+        approximates this integral by the midpoint rule; for scales of at least exp(-5) they differ
+        by less than a hundredth of a level.
         """
         loc, scale = self.loc, self.scale
         mean = scale * (tf.math.softplus(loc / scale) - tf.math.softplus((loc - 1.0) / scale))

@@ -1,7 +1,7 @@
-"""Flow steps and the TFP bijector made of them.
+"""Normalising flows: the steps, the TFP bijector made of them, and a Gaussian transformed by it.
 
 A step is a pair of functions: `forward(x) -> (y, log |det dy/dx|)` and `inverse(y) -> (x, log
-|det dx/dy|)` over float32 [..., D], with log-determinants [...].
+|det dx/dy|)`, over float32 [..., D] with log-determinants float32 [...].
 """
 
 from __future__ import annotations
@@ -15,18 +15,13 @@ import tensorflow_probability as tfp
 from vae_lowlevel.distributions.bounds import soft_clip
 
 tfb = tfp.bijectors
+tfd = tfp.distributions
 
 WithLogDet = tuple[tf.Tensor, tf.Tensor]
 
-# A gate starts at sigmoid(2) = 0.88: nearly open, so that a new step passes its input on.
-GATE_OFFSET = 2.0
-
-# One coupling layer stretches a dimension by at most exp(2).
-LOG_SCALE_BOUND = 2.0
-
 
 class FlowStep(Protocol):
-    """An invertible map whose two directions come with their log-determinants."""
+    """An invertible map; both directions also return their log-determinant."""
 
     def forward(self, x: tf.Tensor) -> WithLogDet:
         """Returns y and log |det dy/dx|."""
@@ -35,13 +30,17 @@ class FlowStep(Protocol):
         """Returns x and log |det dx/dy|."""
 
 
+# A gate starts at sigmoid(2) = 0.88, nearly open: a new step changes its input little.
+GATE_OFFSET = 2.0
+
+
 class AutoregressiveStep:
     """One step of an inverse autoregressive flow, with the gate of an LSTM.
 
     forward: y_i = g_i x_i + (1 - g_i) m_i with g = sigmoid(s + 2) and (m, s) = network(x, context),
     where m_i and s_i depend on x_1 ... x_(i-1); log |det dy/dx| = sum_i log g_i.
 
-    The inverse takes D evaluations of the network, one after another; training needs none.
+    The inverse needs D evaluations of the network, one after another; training does not use it.
 
     Args:
         network: (x [..., B, D], context [B, H]) -> m, s [..., B, D], autoregressive.
@@ -61,12 +60,15 @@ class AutoregressiveStep:
         self._context = context
 
     def forward(self, x: tf.Tensor) -> WithLogDet:
-        """Maps x [..., B, D] in one evaluation of the network."""
+        """Returns y [..., B, D] and log |det dy/dx| [..., B]; one evaluation of the network."""
         shift, gate, log_gate = self._shift_and_gate(x)
         return gate * x + (1.0 - gate) * shift, tf.reduce_sum(log_gate, -1)
 
     def inverse(self, y: tf.Tensor) -> WithLogDet:
-        """Maps y [..., B, D] back, in D evaluations: the i-th makes x_i right for good."""
+        """Returns x [..., B, D] and log |det dx/dy| [..., B]; D evaluations of the network.
+
+        The i-th evaluation computes x_i; the entries before it no longer change.
+        """
 
         def improve(x: tf.Tensor) -> tf.Tensor:
             shift, gate, _ = self._shift_and_gate(x)
@@ -86,14 +88,18 @@ class AutoregressiveStep:
         return shift, tf.math.sigmoid(raw), tf.math.log_sigmoid(raw)
 
 
+# A coupling scales a dimension by at most exp(2).
+LOG_SCALE_BOUND = 2.0
+
+
 class CouplingStep:
-    """One affine coupling: the first half of the vector shifts and scales the second.
+    """One affine coupling: the second half of the vector, scaled and shifted given the first.
 
     forward: y = [a, b exp(s(a)) + t(a)] for x = [a, b], with s in (-2, 2);
-    log |det dy/dx| = sum s(a). The inverse costs the same.
+    log |det dy/dx| = sum s(a). The inverse takes as long.
 
     Args:
-        network: a [N, D // 2] -> t and raw s, joined, [N, 2 (D - D // 2)].
+        network: a [N, D // 2] -> t and s before its bound, joined, [N, 2 (D - D // 2)].
 
     References:
         Dinh, Sohl-Dickstein, Bengio, "Density Estimation Using Real NVP", 2017, eq. 4 to 8.
@@ -103,13 +109,13 @@ class CouplingStep:
         self._network = network
 
     def forward(self, x: tf.Tensor) -> WithLogDet:
-        """Maps x [..., D]."""
+        """Returns y [..., D] and log |det dy/dx| [...]."""
         first, second, shift, log_scale = self._split(x)
         second = second * tf.math.exp(log_scale) + shift
         return tf.concat([first, second], -1), tf.reduce_sum(log_scale, -1)
 
     def inverse(self, y: tf.Tensor) -> WithLogDet:
-        """Maps y [..., D] back."""
+        """Returns x [..., D] and log |det dx/dy| [...]."""
         first, second, shift, log_scale = self._split(y)
         second = (second - shift) * tf.math.exp(-log_scale)
         return tf.concat([first, second], -1), -tf.reduce_sum(log_scale, -1)
@@ -117,7 +123,7 @@ class CouplingStep:
     def _split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         features = x.shape[-1]
         first, second = tf.split(x, [features // 2, features - features // 2], -1)
-        # A single draw has no batch dimension, which networks need.
+        # A single draw has no batch dimension, but the network needs one.
         parameters = self._network(tf.reshape(first, [-1, first.shape[-1]]))
         shift, raw = (
             tf.reshape(part, tf.shape(second)) for part in tf.split(parameters, 2, axis=-1)
@@ -128,10 +134,10 @@ class CouplingStep:
 class Flow(tfb.Bijector):
     """Applies steps one after another and reverses the order of the dimensions between them.
 
-    TFP asks for a value and for its log-determinant by two calls, though one evaluation of the
-    networks gives both. So the latest pair of input and output is kept with its log-determinant,
-    and found again by either of the two tensors: log_prob of a draw needs no inverse. Any other
-    tensor is computed anew.
+    TFP computes a value and its log-determinant by two calls, but one evaluation of the networks
+    returns both. The latest input and output are therefore kept with their log-determinant, and
+    recognised by either tensor object: the log_prob of a draw does not compute the inverse. For any
+    other tensor the flow is evaluated again.
 
     Args:
         steps: one or more.
@@ -180,10 +186,32 @@ class _Pair(NamedTuple):
 
 
 def _compose(maps: Sequence[Callable[[tf.Tensor], WithLogDet]], value: tf.Tensor) -> WithLogDet:
-    """Applies maps one after another, with the order of the dimensions reversed between them."""
+    """Applies maps one after another and reverses the order of the dimensions between them."""
     first, *rest = maps
     value, log_det = first(value)
     for transform in rest:
         value, step_log_det = transform(tf.reverse(value, [-1]))
         log_det += step_log_det
     return value, log_det
+
+
+class FlowDistribution(tfd.TransformedDistribution):
+    """A diagonal Gaussian transformed by a flow.
+
+    Args:
+        base: the Gaussian, over [..., D].
+        flow: bijector over [..., D].
+
+    Attributes:
+        base: as given.
+        flow: as given.
+        bijector: from standard normal noise to a draw: the base's scale and shift, then the flow.
+    """
+
+    def __init__(self, base: tfd.MultivariateNormalDiag, flow: tfb.Bijector) -> None:
+        parameters = dict(locals())
+        super().__init__(
+            base.distribution, tfb.Chain([flow, base.bijector]), parameters=parameters, name="flow"
+        )
+        self.base = base
+        self.flow = flow

@@ -1,9 +1,9 @@
 """Approximate posteriors q(z|x).
 
-A posterior is a TFP distribution that transforms standard normal noise by its `bijector`, so that
-`z = posterior.bijector.forward(noise)` is a reparameterised draw from noise the caller chose;
-`sample_and_log_prob` returns log q(z|x) with it. The head that made a posterior describes it:
-`embedding` is the one z that represents an image, `parameters` are its parameters by name.
+A head maps the encoder's output to a TFP distribution that transforms standard normal noise by its
+`bijector`: `z = posterior.bijector.forward(noise)` is a reparameterised draw from the caller's
+noise, and `sample_and_log_prob` also returns log q(z|x). The head also describes its posteriors:
+`embedding` is the one z that represents an image, `parameters` are the parameters by name.
 """
 
 from __future__ import annotations
@@ -14,34 +14,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.bounds import soft_clip
-from vae_lowlevel.distributions.flows import AutoregressiveStep, Flow
+from vae_lowlevel.distributions.flows import AutoregressiveStep, Flow, FlowDistribution
 
-tfb = tfp.bijectors
 tfd = tfp.distributions
 
-# exp(-5) to exp(5): no unit of an image's posterior needs a scale outside, and float32 exp, its
-# square and the KL stay far from overflow.
+# Bounds the scale to exp(-5) ... exp(5), more than a posterior needs; exp, its square and the KL
+# stay far from overflow in float32.
 LOG_VARIANCE_BOUND = 10.0
-
-# Of the entries of a lower-triangular scale beneath its diagonal, for the same reason.
-OFF_DIAGONAL_BOUND = 100.0
-
-
-def sample_and_log_prob(
-    posterior: tfd.Distribution, noise: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns z = f(noise), float32 [..., B, D], and log q(z|x), float32 [..., B].
-
-    log q(z|x) = log N(noise; 0, I) - log |det df/dnoise|: forward only, so neither a triangular
-    matrix has to be solved for nor a flow inverted.
-
-    Args:
-        posterior: over [B, D], as a head of this file makes it.
-        noise: N(0, 1), float32 [..., B, D].
-    """
-    z = posterior.bijector.forward(noise)
-    log_det = posterior.bijector.forward_log_det_jacobian(noise, event_ndims=1)
-    return z, posterior.distribution.log_prob(noise) - log_det
 
 
 class DiagonalPosterior(tf.Module):
@@ -50,8 +29,8 @@ class DiagonalPosterior(tf.Module):
     The log-variance is bounded smoothly: log_variance = 10 tanh(raw / 10), in (-10, 10).
 
     Attributes:
-        parameter_size: features an encoder has to give for it, 2 D.
-        is_gaussian: whether q(z|x) is a Gaussian, whose KL may have a closed form.
+        parameter_size: number of encoder outputs it needs, 2 D.
+        is_gaussian: whether q(z|x) is a Gaussian, so that the KL may have a closed form.
     """
 
     is_gaussian = True
@@ -79,16 +58,20 @@ class DiagonalPosterior(tf.Module):
         }
 
 
+# Bounds the entries of a lower-triangular scale below its diagonal, for the same reason.
+OFF_DIAGONAL_BOUND = 100.0
+
+
 class FullPosterior(tf.Module):
     """The Gaussian q(z|x) = N(loc, L L^T) with a lower-triangular L.
 
-    The diagonal of L is that of `DiagonalPosterior`, exp(5 tanh(raw / 10)). The entries beneath it
-    are 100 tanh(raw / (100 D)): divided by D, as up to D - 1 of them add to the noise of one
-    dimension, which would drown a new encoder's signal.
+    The diagonal of L is that of `DiagonalPosterior`, exp(5 tanh(raw / 10)). The entries below the
+    diagonal are 100 tanh(raw / (100 D)). They are divided by D because up to D - 1 of them add up
+    to the noise of one dimension, which would otherwise hide the signal of a new encoder.
 
     Attributes:
-        parameter_size: features an encoder has to give for it, D + D (D + 1) / 2.
-        is_gaussian: whether q(z|x) is a Gaussian, whose KL may have a closed form.
+        parameter_size: number of encoder outputs it needs, D + D (D + 1) / 2.
+        is_gaussian: whether q(z|x) is a Gaussian, so that the KL may have a closed form.
 
     References:
         Kingma, Welling, "An Introduction to Variational Autoencoders", 2019, sec. 2.5.1.
@@ -122,40 +105,20 @@ class FullPosterior(tf.Module):
         return {"z_mean": posterior.mean(), "z_scale_tril": posterior.scale.to_dense()}
 
 
-class FlowPosterior(tfd.TransformedDistribution):
-    """A diagonal Gaussian sent through a flow.
-
-    Args:
-        base: q(z_0|x), over [B, D].
-        flow: z_0 -> z.
-
-    Attributes:
-        base: as given.
-        flow: as given.
-    """
-
-    def __init__(self, base: tfd.MultivariateNormalDiag, flow: Flow) -> None:
-        parameters = dict(locals())
-        super().__init__(
-            base.distribution, tfb.Chain([flow, base.bijector]), parameters=parameters, name="flow"
-        )
-        self.base = base
-        self.flow = flow
-
-
 class AutoregressiveFlowPosterior(tf.Module):
-    """A diagonal Gaussian sent through an inverse autoregressive flow (IAF).
+    """A diagonal Gaussian transformed by an inverse autoregressive flow (IAF).
 
-    The encoder gives the Gaussian's parameters and features h, which every step sees.
+    The encoder computes the Gaussian's parameters and the features h that every step sees.
 
     Args:
         latent_dim: D.
         context_features: size of h.
-        networks: one autoregressive network a step, (x [..., B, D], h [B, H]) -> m, s [..., B, D].
+        networks: one autoregressive network per step: (x [..., B, D], h [B, H]) -> m and s, each
+            [..., B, D].
 
     Attributes:
-        parameter_size: features an encoder has to give for it, 2 D + H.
-        is_gaussian: whether q(z|x) is a Gaussian, whose KL may have a closed form.
+        parameter_size: number of encoder outputs it needs, 2 D + H.
+        is_gaussian: whether q(z|x) is a Gaussian, so that the KL may have a closed form.
 
     References:
         Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
@@ -175,34 +138,50 @@ class AutoregressiveFlowPosterior(tf.Module):
         self._base = DiagonalPosterior(latent_dim)
         self.parameter_size = self._base.parameter_size + context_features
 
-    def __call__(self, parameters: tf.Tensor) -> FlowPosterior:
+    def __call__(self, parameters: tf.Tensor) -> FlowDistribution:
         """Maps [B, 2 D + H] to the posterior over float32 [B, D]."""
         parameters = tf.cast(parameters, tf.float32)
         base, context = tf.split(parameters, [self._base.parameter_size, -1], axis=-1)
         steps = [AutoregressiveStep(network, context) for network in self.networks]
-        return FlowPosterior(self._base(base), Flow(steps))
+        return FlowDistribution(self._base(base), Flow(steps))
 
-    def embedding(self, posterior: FlowPosterior) -> tf.Tensor:
+    def embedding(self, posterior: FlowDistribution) -> tf.Tensor:
         """Returns the flow at the base's mean, float32 [B, D]."""
         return posterior.flow.forward(posterior.base.mean())
 
-    def parameters(self, posterior: FlowPosterior) -> dict[str, tf.Tensor]:
-        """Returns the base's `z_mean` and `z_log_var` and the point `z`, float32 [B, D]."""
+    def parameters(self, posterior: FlowDistribution) -> dict[str, tf.Tensor]:
+        """Returns the base's `z_mean` and `z_log_var` and the embedding `z`, float32 [B, D]."""
         return {**self._base.parameters(posterior.base), "z": self.embedding(posterior)}
 
 
-tfd = tfp.distributions
+def sample_and_log_prob(
+    posterior: tfd.Distribution, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes z = f(noise) and log q(z|x) = log N(noise; 0, I) - log |det df/dnoise|.
+
+    It evaluates f forward only: no triangular system is solved and no flow is inverted.
+
+    Args:
+        posterior: over [B, D], returned by a head of this module.
+        noise: N(0, 1), float32 [..., B, D].
+
+    Returns:
+        z, float32 [..., B, D], and log q(z|x), float32 [..., B].
+    """
+    z = posterior.bijector.forward(noise)
+    log_det = posterior.bijector.forward_log_det_jacobian(noise, event_ndims=1)
+    return z, posterior.distribution.log_prob(noise) - log_det
 
 
 def kl_per_dimension(
     posterior: tfd.MultivariateNormalDiag | tfd.MultivariateNormalTriL,
     prior: tfd.MultivariateNormalDiag,
 ) -> tf.Tensor:
-    """Computes KL(q || p) of a Gaussian from a diagonal Gaussian, in the parts of its dimensions.
+    """Computes KL(q || p) from a Gaussian to a diagonal Gaussian, as one term per dimension.
 
-    Of a diagonal posterior: KL(q(z_j|x) || p(z_j)). Of a full one, by the chain rule:
-    E_q KL(q(z_j|z_1 ... z_(j-1), x) || p(z_j)), where z_j given the dimensions before it has the
-    scale L_jj and a mean that varies by sum_(k<j) L_jk^2. Each part is at least 0.
+    For a diagonal posterior: KL(q(z_j|x) || p(z_j)). For a full one, by the chain rule:
+    E_q KL(q(z_j|z_1 ... z_(j-1), x) || p(z_j)), where z_j given z_1 ... z_(j-1) has the scale L_jj
+    and a mean of variance sum_(k<j) L_jk^2. Each term is at least 0.
 
     Args:
         posterior: over [B, D].
@@ -217,6 +196,6 @@ def kl_per_dimension(
     )
     if isinstance(posterior, tfd.MultivariateNormalTriL):
         scale = posterior.scale.to_dense()
-        before = tf.linalg.set_diag(scale, tf.zeros_like(kl)) / prior.stddev()[:, None]
-        kl += 0.5 * tf.reduce_sum(tf.math.square(before), -1)
+        below = tf.linalg.set_diag(scale, tf.zeros_like(kl)) / prior.stddev()[:, None]
+        kl += 0.5 * tf.reduce_sum(tf.math.square(below), -1)
     return kl

@@ -1,4 +1,4 @@
-"""Priors p(z): modules that give, when called, the distribution over float32 [D]."""
+"""Priors p(z): a call returns the distribution over float32 [D], from the current variables."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.bounds import soft_clip
-from vae_lowlevel.distributions.flows import CouplingStep, Flow
+from vae_lowlevel.distributions.flows import CouplingStep, Flow, FlowDistribution
 
 tfd = tfp.distributions
 
-# Of the mixture's log-variances: those of the posteriors it has to cover.
+# Of the mixture's log-variances; as for the posteriors that the mixture has to cover.
 LOG_VARIANCE_BOUND = 10.0
-
-# Pixels of pseudo-inputs start at most this close to 0 and 1, where the sigmoid still has a slope.
-PIXEL_MARGIN = 0.02
 
 
 class StandardPrior(tf.Module):
     """The prior N(0, I).
 
     Attributes:
-        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+        is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
     """
 
     is_gaussian = True
@@ -40,17 +37,17 @@ class StandardPrior(tf.Module):
 class MixturePrior(tf.Module):
     """A learned mixture of diagonal Gaussians, sum_k w_k N(loc_k, diag(exp(log_variance_k))).
 
-    The log-variances are bounded to (-10, 10) as those of the posterior. It starts with equal
-    weights, unit scales and means drawn from N(0, I), which lie apart so that the components learn
-    to differ.
+    The log-variances are bounded to (-10, 10), as those of a posterior. The initial weights are
+    equal, the scales 1 and the means drawn from N(0, I): components that start equal would stay
+    equal.
 
     Args:
         latent_dim: D.
-        components: how many.
+        components: number of Gaussians.
         seed: int32 [2], of the initial means.
 
     Attributes:
-        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+        is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
     """
 
     is_gaussian = False
@@ -74,21 +71,25 @@ class MixturePrior(tf.Module):
         )
 
 
+# Initial pixels of pseudo-inputs are at least this far from 0 and 1, where the sigmoid is flat.
+PIXEL_MARGIN = 0.02
+
+
 class VampPrior(tf.Module):
     """The mixture of the posteriors of learned pseudo-inputs, 1/K sum_k q(z|u_k).
 
-    A pseudo-input is an image, u_k = sigmoid(raw_k). It starts as dark grey noise;
-    `start_from(images)` has it start as a real image, which is where training should begin.
+    A pseudo-input is an image, u_k = sigmoid(raw_k). It starts as dark grey noise. Call
+    `start_from` before training: pseudo-inputs that start as real images train better.
 
     Args:
         encode: image [K, H, W, C] -> Gaussian posterior over [K, D]; a function, so that the
-            encoder's variables are not counted here as well.
+            encoder's variables are not variables of the prior too.
         image_shape: (H, W, C).
         components: K.
         seed: int32 [2], of the initial noise.
 
     Attributes:
-        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+        is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
 
     References:
         Tomczak, Welling, "VAE with a VampPrior", 2018, eq. 9.
@@ -116,10 +117,10 @@ class VampPrior(tf.Module):
         return tf.math.sigmoid(self.raw_pixels)
 
     def start_from(self, images: tf.Tensor) -> None:
-        """Makes the first pseudo-inputs equal to images.
+        """Sets the first pseudo-inputs to images.
 
         Args:
-            images: float32 [N, H, W, C] in [0, 1]; those after the K-th are left out.
+            images: float32 [N, H, W, C] in [0, 1]; at most K of them are used.
         """
         pixels = tf.clip_by_value(images, PIXEL_MARGIN, 1.0 - PIXEL_MARGIN)
         raw = tf.math.log(pixels) - tf.math.log1p(-pixels)
@@ -133,14 +134,14 @@ class VampPrior(tf.Module):
 
 
 class FlowPrior(tf.Module):
-    """N(0, I) sent through affine couplings (RealNVP), each seeing the dimensions reversed.
+    """N(0, I) transformed by affine couplings (RealNVP), the dimensions reversed between them.
 
     Args:
         latent_dim: D, at least 2.
-        networks: one a coupling: [N, D // 2] -> [N, 2 (D - D // 2)].
+        networks: one per coupling, [N, D // 2] -> [N, 2 (D - D // 2)].
 
     Attributes:
-        is_gaussian: whether p(z) is a diagonal Gaussian, to which a KL may have a closed form.
+        is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
 
     References:
         Dinh, Sohl-Dickstein, Bengio, "Density Estimation Using Real NVP", 2017.
@@ -155,26 +156,25 @@ class FlowPrior(tf.Module):
         self.networks = list(networks)
         self._base = StandardPrior(latent_dim)
 
-    def __call__(self) -> tfd.TransformedDistribution:
+    def __call__(self) -> FlowDistribution:
         """Returns the distribution over float32 [D]."""
         steps = [CouplingStep(network) for network in self.networks]
-        return tfd.TransformedDistribution(self._base(), Flow(steps))
-
-
-tfd = tfp.distributions
+        return FlowDistribution(self._base(), Flow(steps))
 
 
 def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Distribution:
-    """Returns a distribution with its scale times a temperature; the same for 1.
+    """Returns the distribution with its scale multiplied by a temperature.
 
-    Of a Gaussian, the standard deviations; of a mixture, those of its components, which keep their
-    weights; of a flow, those of the noise that is sent through it.
+    For a Gaussian: its standard deviations. For a mixture: the standard deviations of its
+    components; the weights stay. For a flow: the standard deviations of its base.
 
     Args:
-        distribution: Gaussian with a diagonal or triangular scale, a mixture of such, or a
-            transformation of such.
-        temperature: float32 scalar, at least 0; with 0 the distribution is a point and may only be
-            drawn from.
+        distribution: what a prior of this module returns.
+        temperature: float32 scalar, at least 0. At 0 the distribution is a point: it has draws, but
+            no density.
+
+    Raises:
+        TypeError: no temperature is defined for this kind of distribution.
     """
     if isinstance(distribution, tfd.MultivariateNormalDiag):
         scale = temperature * distribution.scale.diag_part()
@@ -185,8 +185,6 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
     if isinstance(distribution, tfd.MixtureSameFamily):
         components = tempered(distribution.components_distribution, temperature)
         return tfd.MixtureSameFamily(distribution.mixture_distribution, components)
-    # Not by its class: TFP makes it one of another, private class for a bijector like our flows.
-    if hasattr(distribution, "bijector"):
-        base = tempered(distribution.distribution, temperature)
-        return tfd.TransformedDistribution(base, distribution.bijector)
+    if isinstance(distribution, FlowDistribution):
+        return FlowDistribution(tempered(distribution.base, temperature), distribution.flow)
     raise TypeError(f"no temperature is defined for a {type(distribution).__name__}")
