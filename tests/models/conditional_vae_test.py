@@ -17,7 +17,7 @@ from vae_lowlevel.randomness import make_seed
 
 RNG = np.random.default_rng(0)
 K, B = 3, 4
-# Six pixels, each with K channels of label beside its own.
+# Six pixels, each with K channels of the label next to its own.
 TO_POSTERIOR = RNG.normal(size=[6 * (1 + K), 4]).astype(np.float32)
 TO_IMAGE = RNG.normal(size=[2 + K, 6]).astype(np.float32)
 IMAGE = RNG.uniform(size=[B, 2, 3, 1]).astype(np.float32)
@@ -53,21 +53,14 @@ def encoded():
     return features[:, :2]
 
 
-def test_label_enters_the_encoder_as_channels_and_the_decoder_beside_z(model):
-    np.testing.assert_allclose(model.encode(IMAGE, LABEL).mean(), encoded(), rtol=1e-5)
+def test_label_enters_the_encoder_as_channels_and_the_decoder_next_to_z(model):
+    conditioned = model.conditioned_on(LABEL)
+    assert type(conditioned) is VariationalAutoencoder
+    np.testing.assert_allclose(conditioned.encode(IMAGE).mean(), encoded(), rtol=1e-5)
     z = RNG.normal(size=[B, 2]).astype(np.float32)
-    np.testing.assert_allclose(model.decode(z, LABEL).mean(), decoded(z, ONE_HOT), rtol=1e-5)
+    np.testing.assert_allclose(conditioned.decode(z).mean(), decoded(z, ONE_HOT), rtol=1e-5)
     np.testing.assert_allclose(
-        model.reconstruct(IMAGE, LABEL), decoded(encoded(), ONE_HOT), rtol=1e-5
-    )
-
-
-def test_given_labels_it_is_a_vae(model):
-    given = model.conditioned_on(tf.constant(LABEL))
-    assert type(given) is VariationalAutoencoder
-    np.testing.assert_array_equal(given.encode(IMAGE).mean(), model.encode(IMAGE, LABEL).mean())
-    np.testing.assert_array_equal(
-        given(IMAGE, make_seed(1))["z"], model(IMAGE, LABEL, make_seed(1))["z"]
+        conditioned.reconstruct(IMAGE), decoded(encoded(), ONE_HOT), rtol=1e-5
     )
 
 
@@ -95,7 +88,10 @@ def test_built_model_uses_the_label_in_both_halves(network):
     config = ModelConfig(network=network, conditional=True, **SETTINGS)
     model = assembly.build_model(config, (2, 3, 1), seed=0, num_classes=K)
     assert model.image_shape == (2, 3, 1)
-    means = [model.encode(IMAGE, np.full([B], label, np.int32)).mean() for label in range(K)]
+    means = [
+        model.conditioned_on(np.full([B], label, np.int32)).encode(IMAGE).mean()
+        for label in range(K)
+    ]
     images = [model.sample(B, make_seed(0), label) for label in range(K)]
     for one, other in [(0, 1), (1, 2)]:
         assert np.abs(means[one] - means[other]).max() > 1e-3
@@ -127,16 +123,19 @@ def test_an_unknown_label_adds_nothing_to_the_networks(network):
     unknown = np.full([B], -1, np.int32)
     image = tf.constant(RNG.uniform(size=[B, 6, 5, 1]), tf.float32)
     without = model.posterior(model.encoder(tf.concat([image, tf.zeros([B, 6, 5, K])], -1)))
-    np.testing.assert_array_equal(model.encode(image, unknown).mean(), without.mean())
+    np.testing.assert_array_equal(
+        model.conditioned_on(unknown).encode(image).mean(), without.mean()
+    )
     z = tf.constant(RNG.normal(size=[B, model.latent_dim]), tf.float32)
     without = model.likelihood(model.decoder(tf.concat([z, tf.zeros([B, K])], -1)))
-    np.testing.assert_array_equal(model.decode(z, unknown).mean(), without.mean())
+    np.testing.assert_array_equal(model.conditioned_on(unknown).decode(z).mean(), without.mean())
 
 
 def test_pseudo_inputs_of_a_vamp_prior_are_of_an_unknown_class():
     config = ModelConfig(network="mlp", prior="vamp", prior_components=5, conditional=True)
     model = assembly.build_model(config, (6, 5, 1), 0, K)
     components = model.prior().components_distribution
-    posterior = model.encode(model.prior.pseudo_inputs, np.full([5], -1, np.int32))
+    unknown = model.conditioned_on(np.full([5], -1, np.int32))
+    posterior = unknown.encode(model.prior.pseudo_inputs)
     np.testing.assert_allclose(components.mean(), posterior.mean(), rtol=1e-6)
     np.testing.assert_allclose(components.stddev(), posterior.stddev(), rtol=1e-6)

@@ -1,1 +1,1 @@
-"""Models: networks and distributions put together."""
+"""Models: networks and distributions combined, all with the contract `types.Model`."""

@@ -14,15 +14,14 @@ tfd = tfp.distributions
 class ConditionalVAE(tf.Module):
     """A latent variable model p(z) p(x|z, y) with a posterior q(z|x, y), y the class of x.
 
-    Once labels are given it is a `VariationalAutoencoder`, which
-    `conditioned_on` returns. The label enters the encoder as one
-    image channel a class, all 1 for the own class and all 0 for the others, and the decoder as as
-    many numbers beside z. An unknown label, -1, is 0 everywhere: what no class adds to. Only data
-    with unknown labels train for it.
+    It follows `types.Model`; `conditioned_on(label)` returns a `VariationalAutoencoder` for one
+    batch. The encoder sees the label as one more image channel per class, 1 for the class of the
+    example and 0 for the others, the decoder as one more number per class next to z. For an unknown
+    label, -1, all of them are 0; the model learns this case only from data with unknown labels.
 
     Args:
-        vae: its encoder takes images [B, H, W, C + num_classes], its decoder
-            [B, D + num_classes]; its `image_shape` and `latent_dim` are those without the label.
+        vae: its encoder accepts [B, H, W, C + num_classes] and its decoder [B, D + num_classes];
+            its `image_shape` and `latent_dim` do not count the label.
         num_classes: K; labels are int32 in [-1, K).
 
     References:
@@ -38,7 +37,7 @@ class ConditionalVAE(tf.Module):
         self.image_shape = vae.image_shape
         self.latent_dim = vae.latent_dim
         self.num_classes = num_classes
-        # Its parts, not the VAE: they go by the same names as in a model without labels.
+        # The parts and not the VAE, so that variables are named as in a model without labels.
         self.encoder = vae.encoder
         self.posterior = vae.posterior
         self.prior = vae.prior
@@ -46,7 +45,7 @@ class ConditionalVAE(tf.Module):
         self.likelihood = vae.likelihood
 
     def conditioned_on(self, label: tf.Tensor) -> VariationalAutoencoder:
-        """Returns the model p(z) p(x|z, label), for batches of the labels int32 [B]."""
+        """Returns the model p(z) p(x|z, label) for a batch with the labels int32 [B]."""
         one_hot = tf.one_hot(label, self.num_classes)
         height, width, _ = self.image_shape
         planes = tf.tile(one_hot[:, None, None, :], [1, height, width, 1])
@@ -61,32 +60,16 @@ class ConditionalVAE(tf.Module):
         )
 
     def tempered(self, prior: tfd.Distribution, temperature: tf.Tensor) -> tfd.Distribution:
-        """Returns the prior with its scale times the temperature, a scalar at least 0."""
+        """Returns `prior` with its scale multiplied by `temperature`; see `priors.tempered`."""
         return tempered(prior, temperature)
-
-    def encode(self, image: tf.Tensor, label: tf.Tensor) -> tfd.Distribution:
-        """Returns q(z|x, y) over float32 [B, D] for image [B, H, W, C] and label int32 [B]."""
-        return self.conditioned_on(label).encode(image)
-
-    def decode(self, z: tf.Tensor, label: tf.Tensor) -> tfd.Distribution:
-        """Returns p(x|z, y) over float32 [B, H, W, C] for z [B, D] and label int32 [B]."""
-        return self.conditioned_on(label).decode(z)
-
-    def reconstruct(self, image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Returns the mean image of the posterior mean, float32 [B, H, W, C]."""
-        return self.conditioned_on(label).reconstruct(image)
 
     def sample(self, n: int, seed: tf.Tensor, label: tf.Tensor | None = None) -> tf.Tensor:
         """Returns mean images of `n` draws from the prior, float32 [n, H, W, C].
 
         Args:
-            n: how many.
+            n: number of images.
             seed: int32 [2].
-            label: int32 [n], or one for all; None for the classes in turn, 0, 1, ... and again.
+            label: int32 [n], or one for all images; None for the classes 0, 1, ... in turn.
         """
         label = tf.range(n) % self.num_classes if label is None else label
         return self.conditioned_on(tf.broadcast_to(tf.cast(label, tf.int32), [n])).sample(n, seed)
-
-    def __call__(self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encodes, draws one z an image and decodes it; see `VariationalAutoencoder.__call__`."""
-        return self.conditioned_on(label)(image, seed)

@@ -1,4 +1,4 @@
-"""The table of a model's layers that a run prints first."""
+"""The table of a model's layers that a run prints at its start."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vae_lowlevel.types import Model
 
 
 def count_parameters(module: tf.Module) -> int:
-    """Returns the number of trainable numbers of a module."""
+    """Returns the number of trainable parameters of a module."""
     return sum(math.prod(variable.shape) for variable in module.trainable_variables)
 
 
 def layer_table(model: Model) -> str:
-    """Returns a table of layers, output shapes (B is the batch) and parameter counts.
+    """Returns a table of the layers, their output shapes (B is the batch) and parameter counts.
 
-    Distributions with variables of their own come after the layers.
+    Parts of the model with variables other than the networks, such as a learned prior, come last.
     """
     rows = [("layer", "output shape", "parameters")]
     height, width, channels = model.image_shape
@@ -43,7 +43,7 @@ def layer_table(model: Model) -> str:
 
 
 def _output_shapes(chain: tf.Module, spec: tf.TensorSpec) -> list[tf.TensorShape]:
-    """Traces a chain of layers, without computing anything."""
+    """Returns the output shape of each layer, found by tracing the chain."""
     shapes = []
 
     @tf.function(input_signature=[spec])

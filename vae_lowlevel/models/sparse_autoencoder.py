@@ -11,7 +11,7 @@ tfd = tfp.distributions
 
 
 class SparseCode(tf.Module):
-    """Turns an encoder's output into the code: an activation, and how active it counts.
+    """Maps the encoder's output to a code by an activation, and the code to activities.
 
     | activation | code | activity in [0, 1] |
     |---|---|---|
@@ -20,15 +20,16 @@ class SparseCode(tf.Module):
     | relu | [0, inf) | 1 - exp(-code) |
     | softplus | (0, inf) | 1 - exp(-code) |
 
-    The Bernoulli penalty needs activities in [0, 1]. 1 - exp(-code), the probability that a Poisson
-    count of rate `code` is not zero, is such a number for an unbounded code: the code itself where
-    it is small, as sparse codes are, and 1 at most.
+    The Bernoulli penalty needs activities in [0, 1]. For an unbounded code, 1 - exp(-code) is the
+    probability that a Poisson count of rate `code` is not 0. It is about equal to a small code, and
+    at most 1.
 
     Args:
+        latent_dim: D.
         activation: one of the above.
 
     Attributes:
-        parameter_size: features an encoder has to give for it, D.
+        parameter_size: number of encoder outputs it needs, D.
 
     References:
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011, sec. 3 (sigmoid and tanh).
@@ -40,7 +41,7 @@ class SparseCode(tf.Module):
         self._activation, self._activity = _ACTIVATIONS[activation]
 
     def __call__(self, features: tf.Tensor) -> tf.Tensor:
-        """Maps [B, D] to the code, float32 [B, D]."""
+        """Maps features [B, D] to the code, float32 [B, D]."""
         return self._activation(tf.cast(features, tf.float32))
 
     def activity(self, code: tf.Tensor) -> tf.Tensor:
@@ -59,11 +60,12 @@ _ACTIVATIONS = {
 class SparseAutoencoder(tf.Module):
     """A deterministic code of an image, and the likelihood of the image given its code.
 
-    There is no prior over codes, hence nothing to sample from: it has no `sample`.
+    It follows `types.Model` and, because it takes no labels, also `types.ConditionedModel`. There
+    is no prior over codes, so it does not have `prior` and `sample`.
 
     Args:
         image_shape: (H, W, C).
-        latent_dim: D, units of the code.
+        latent_dim: D, the number of units of the code.
         encoder: image [B, H, W, C] -> features [B, D].
         code: features [B, D] -> code [B, D].
         decoder: code [B, D] -> likelihood parameters [B, H, W, K].
@@ -96,11 +98,11 @@ class SparseAutoencoder(tf.Module):
         return self.code(self.encoder(image))
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns what stands for an image: the code, float32 [B, D]."""
+        """Returns the code, float32 [B, D]."""
         return self.encode(image)
 
     def describe(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what there is to know of an image's `code`: itself, float32 [B, D]."""
+        """Returns the `code`, float32 [B, D], by name."""
         return {"code": self.encode(image)}
 
     def decode(self, code: tf.Tensor) -> tfd.Distribution:
@@ -108,7 +110,7 @@ class SparseAutoencoder(tf.Module):
         return self.likelihood(self.decoder(code))
 
     def activity(self, code: tf.Tensor) -> tf.Tensor:
-        """Returns how active each unit counts, float32 [B, D] in [0, 1]."""
+        """Returns the activity of each unit, float32 [B, D] in [0, 1]."""
         return self.code.activity(code)
 
     def reconstruct(self, image: tf.Tensor) -> tf.Tensor:
@@ -116,6 +118,6 @@ class SparseAutoencoder(tf.Module):
         return self.decode(self.encode(image)).mean()
 
     def conditioned_on(self, label: tf.Tensor) -> SparseAutoencoder:
-        """Returns the model for these labels: itself, as it takes none."""
+        """Returns the model itself, because it takes no labels."""
         del label
         return self

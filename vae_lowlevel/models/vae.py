@@ -16,6 +16,8 @@ tfd = tfp.distributions
 class VariationalAutoencoder(tf.Module):
     """A latent variable model p(z) p(x|z) with an amortised posterior q(z|x).
 
+    It follows `types.Model` and, because it takes no labels, also `types.ConditionedModel`.
+
     Args:
         image_shape: (H, W, C).
         latent_dim: D.
@@ -24,8 +26,6 @@ class VariationalAutoencoder(tf.Module):
         prior: () -> distribution over [D]; see `distributions.priors`.
         decoder: z [B, D] -> likelihood parameters [B, H, W, K].
         likelihood: parameters [B, H, W, K] -> distribution over [B, H, W, C].
-
-    It is a `types.Model`.
 
     References:
         Kingma, Welling, "Auto-Encoding Variational Bayes", 2014.
@@ -64,15 +64,15 @@ class VariationalAutoencoder(tf.Module):
 
     @property
     def has_closed_form_kl(self) -> bool:
-        """Whether `kl_per_dimension` can be computed: of a Gaussian from a diagonal Gaussian."""
+        """Whether `kl_per_dimension` applies: q(z|x) is Gaussian and p(z) a diagonal Gaussian."""
         return self.posterior.is_gaussian and self.prior.is_gaussian
 
     def tempered(self, prior: tfd.Distribution, temperature: tf.Tensor) -> tfd.Distribution:
-        """Returns the prior with its scale times the temperature, a scalar at least 0."""
+        """Returns `prior` with its scale multiplied by `temperature`; see `priors.tempered`."""
         return tempered(prior, temperature)
 
     def kl_per_dimension(self, posterior: tfd.Distribution) -> tf.Tensor:
-        """Returns KL(q(z_j|x) || p(z_j)) in nats, float32 [B, D], from the closed form."""
+        """Returns the closed-form KL(q(z|x) || p(z)) per dimension, float32 [B, D], in nats."""
         return kl_per_dimension(posterior, self.prior())
 
     def sample_and_log_prob(
@@ -82,48 +82,48 @@ class VariationalAutoencoder(tf.Module):
         return sample_and_log_prob(posterior, noise)
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the z that stands for an image, float32 [B, D].
+        """Returns the one z that represents each image, float32 [B, D].
 
-        The posterior mean; of a flow, what it makes of its base's mean.
+        It is the posterior mean; for a flow, the flow at the mean of its base.
         """
         return self.posterior.embedding(self.encode(image))
 
     def describe(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what there is to know of q(z|x), by name, float32 [B, ...].
+        """Returns the parameters of q(z|x) by name, float32.
 
-        `z_mean` and `z_log_var` [B, D]; of a full covariance `z_mean` and `z_scale_tril`
-        [B, D, D]; of a flow its base's `z_mean` and `z_log_var`, and `z`, the point.
+        Diagonal: `z_mean` and `z_log_var`, [B, D]. Full: `z_mean` and `z_scale_tril` [B, D, D].
+        Flow: `z_mean` and `z_log_var` of its base, and the embedding `z` [B, D].
         """
         return self.posterior.parameters(self.encode(image))
 
     def reconstruct(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the mean image of the z that stands for an image, float32 [B, H, W, C]."""
+        """Returns the mean image of p(x|z) at z = embed(image), float32 [B, H, W, C]."""
         return self.decode(self.embed(image)).mean()
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         """Returns mean images of `n` draws from the prior, float32 [n, H, W, C].
 
         Args:
-            n: how many.
+            n: number of images.
             seed: int32 [2].
         """
         return self.decode(self.prior().sample(n, seed=seed)).mean()
 
     def conditioned_on(self, label: tf.Tensor) -> VariationalAutoencoder:
-        """Returns the model for these labels: itself, as it takes none."""
+        """Returns the model itself, because it takes no labels."""
         del label
         return self
 
     def __call__(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encodes, draws one z an image and decodes it.
+        """Encodes images, draws one z per image and decodes it.
 
         Args:
             image: float32 [B, H, W, C] in [0, 1].
             seed: int32 [2].
 
         Returns:
-            `reconstruction` [B, H, W, C] in [0, 1], its `z` [B, D], and what else `describe` gives
-            but for its `z`; float32.
+            What `describe` returns, but with the drawn `z` [B, D], and `reconstruction`, the mean
+            image at that z, [B, H, W, C] in [0, 1]; float32.
         """
         posterior = self.encode(image)
         z = posterior.sample(seed=seed)
