@@ -4,7 +4,9 @@ import json
 import pathlib
 import re
 import sys
+import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -31,10 +33,11 @@ def benchmark():
 @pytest.fixture(scope="module")
 def benchmarks(benchmark):
     """The package tools/benchmarks."""
-    from benchmarks import cases, counts, processes, report
+    from benchmarks import cases, counts, processes, report, serving
 
-    modules = {"cases": cases, "counts": counts, "processes": processes, "report": report}
-    return type("benchmarks", (), modules)
+    return types.SimpleNamespace(
+        cases=cases, counts=counts, processes=processes, report=report, serving=serving
+    )
 
 
 NETWORKS = {
@@ -231,3 +234,38 @@ def test_streamed_and_resident_records_take_turns(benchmark, tmp_path, capsys):
     ratios = [float(line.split()[-4]) for line in lines if line.startswith("streamed / in memory")]
     assert len(ratios) == 2
     assert min(ratios) > 0
+
+
+def test_all_ways_to_serve_compute_the_same(benchmarks, tiny_run, tiny_export):
+    serving = benchmarks.serving
+    callers = serving.make_callers(tiny_export)
+    by_network = serving.make_network_caller(tiny_run)
+    inputs = serving.make_inputs(serving.read_input_specs(tiny_export), 3)
+    assert set(inputs) == set(serving.SIGNATURES)
+    for name, output in {"encode": "z_mean", "decode": "image", "reconstruct": "image"}.items():
+        expected = by_network(name, inputs[name])
+        by_signature = callers["loaded signature"](name, inputs[name])
+        np.testing.assert_allclose(by_signature[output], expected, rtol=1e-4, atol=1e-5)
+        by_session = callers["session"](name, inputs[name])
+        assert any(np.array_equal(value, by_signature[output]) for value in by_session)
+
+
+def test_the_bare_network_of_a_conditional_model_takes_labels(benchmarks, monkeypatch):
+    config = Config.from_flat({"network": "mlp", "latent_dim": 2, "conditional": True})
+    model = assembly.build_model(config.model, (8, 8, 1), 0, num_classes=4)
+    monkeypatch.setattr("vae_lowlevel.experiment.loading.load_model", lambda folder: model)
+    by_network = benchmarks.serving.make_network_caller("runs/mine")
+    image, label = np.full([2, 8, 8, 1], 0.5, np.float32), np.array([1, 3], np.int32)
+    z = by_network("encode", {"image": image, "label": label})
+    assert np.abs(z[0] - z[1]).max() > 1e-4
+    decoded = by_network("decode", {"z": z, "label": label})
+    reconstructed = by_network("reconstruct", {"image": image, "label": label})
+    np.testing.assert_allclose(decoded, reconstructed, rtol=1e-5)
+
+
+def test_serving_times_every_signature(benchmark, benchmarks, tiny_export, capsys):
+    benchmark.main(["serving", f"--export_dir={tiny_export}", "--seconds=0.005"])
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()[4:]]
+    assert {row[1].strip() for row in rows} == set(benchmarks.serving.SIGNATURES)
+    assert {row[2].strip() for row in rows} == {"session", "loaded signature"}
+    assert all(float(row[place].split()[0]) > 0 for row in rows for place in range(3, 7))

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -54,11 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
     callers = make_callers(folder)
     if arguments.model_dir:
         callers[BARE_NETWORK] = make_network_caller(arguments.model_dir)
-    one, many = (make_inputs(folder, rows) for rows in (LATENCY_BATCH, THROUGHPUT_BATCH))
+    specs = read_input_specs(folder)
+    one, many = (make_inputs(specs, rows) for rows in (LATENCY_BATCH, THROUGHPUT_BATCH))
     # Each way has its own sizes, because oneDNN keeps what it made for a size in the process.
     new = {
         way: [
-            make_inputs(folder, FIRST_NEW_BATCH + place + len(callers) * turn)
+            make_inputs(specs, FIRST_NEW_BATCH + place + len(callers) * turn)
             for turn in range(NEW_BATCHES)
         ]
         for place, way in enumerate(callers)
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{folder}, {os.cpu_count()} cores; new size: first request with a new batch size\n")
     print("| signature | by | p50, 1 row | p99, 1 row | rows/s at 64 | new size |")
     print("|---|---|---|---|---|---|")
-    for name in one:
+    for name in specs:
         ways = {
             way: functools.partial(call, name)
             for way, call in callers.items()
@@ -144,21 +146,28 @@ def make_network_caller(model_dir: str) -> Caller:
     return by_network
 
 
-def make_inputs(folder: str, rows: int) -> dict[str, dict[str, np.ndarray]]:
-    """Returns inputs with this number of rows for each measured signature."""
+def read_input_specs(folder: str) -> dict[str, dict[str, Any]]:
+    """Returns the `TensorSpec` of each input of each measured signature that the export has."""
     import tensorflow as tf
 
     signatures = tf.saved_model.load(folder).signatures
+    return {
+        name: signatures[name].structured_input_signature[1]
+        for name in SIGNATURES
+        if name in signatures
+    }
+
+
+def make_inputs(specs: dict[str, dict[str, Any]], rows: int) -> dict[str, dict[str, np.ndarray]]:
+    """Returns inputs with this number of rows for each signature."""
     values = {"seed": np.arange(rows), "label": np.zeros([rows], np.int32)}
-    inputs = {}
-    for name in SIGNATURES:
-        if name in signatures:
-            specs = signatures[name].structured_input_signature[1]
-            inputs[name] = {
-                key: values.get(key, np.full([rows, *spec.shape[1:]], 0.5, np.float32))
-                for key, spec in specs.items()
-            }
-    return inputs
+    return {
+        name: {
+            key: values.get(key, np.full([rows, *spec.shape[1:]], 0.5, np.float32))
+            for key, spec in inputs.items()
+        }
+        for name, inputs in specs.items()
+    }
 
 
 def time_in_turns(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ def build(case: dict[str, Any]) -> Contender:
             best = min(best, time.perf_counter() - start)
         return 2 * SIZE**3, best, 0.0
 
-    return Contender(run, 0, 10)
+    return Contender(run, 0, 4)
 
 
 if __name__ == "__main__":
