@@ -27,7 +27,7 @@ class DiscretizedLogistic(tfd.Distribution):
         name: of the distribution.
 
     References:
-        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016.
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016.
         Salimans et al., "PixelCNN++", 2017, eq. 2 (the edges).
     """
 

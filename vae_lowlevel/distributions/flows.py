@@ -47,7 +47,7 @@ class AutoregressiveStep:
         context: float32 [B, H], features of the image.
 
     References:
-        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
         eq. 9 to 13 and algorithm 1.
     """
 

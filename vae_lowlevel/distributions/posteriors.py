@@ -121,7 +121,7 @@ class AutoregressiveFlowPosterior(tf.Module):
         is_gaussian: whether q(z|x) is a Gaussian, so that the KL may have a closed form.
 
     References:
-        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
         algorithm 1.
     """
 
