@@ -3,15 +3,16 @@ from __future__ import annotations
 import gc
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from vae_lowlevel import VAE, Config, load, plot
-from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.data.shapes import draw_shapes
 from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.experiment.folder import RunFolder
 
 IMAGE_SHAPE = (12, 12, 1)
 SMALL = {"latent_dim": 3, "resnet_filters": (8,), "batch_size": 20, "learning_rate": 0.01}
@@ -76,16 +77,16 @@ def test_the_run_folder_is_that_of_the_command_line(trained, images):
     vae, folder = trained
     config = RunFolder(str(folder)).read_config()
     assert config.data.dataset == f"npz:{folder}/data.npz"
-    assert config.data.validation_size == 20
+    assert config.data.validation_size is None
     assert config.training.epochs == 5
     run = load(str(folder))
     np.testing.assert_allclose(run.reconstruct(images[:4]), vae.reconstruct(images[:4]), atol=1e-6)
 
 
-def test_the_same_call_goes_on_and_other_images_are_refused(trained, images, capsys):
+def test_the_same_call_resumes_and_other_images_are_refused(trained, images, capsys):
     _, folder = trained
     build().fit(images, epochs=5, model_dir=str(folder))
-    assert "is finished: 40 steps" in capsys.readouterr().out
+    assert "is finished" in capsys.readouterr().out
     with pytest.raises(RunError, match=r"data\.npz: expected the images and labels of this call"):
         build().fit(images[::-1], epochs=5, model_dir=str(folder))
     with pytest.raises(ConfigError, match=r"--kl_weight: was 1\.0, now 2\.0"):
@@ -174,7 +175,7 @@ def test_a_conditional_vae_asks_for_labels(conditional, images):
     ("call", "message"),
     [
         (lambda: build(lateng_dim=3), "no such setting: lateng_dim"),
-        (lambda: build(model_dir="runs/x", pad_to=16), "pad_to, model_dir are set by fit"),
+        (lambda: build(model_dir="runs/x", pad_to=16), "pad_to, model_dir: fit sets these"),
         (lambda: VAE.from_variant("tiny", image_shape=IMAGE_SHAPE), "--variant must be one of"),
         (lambda: VAE.from_variant("xlarge", image_shape=(8, 8, 1)), "found 8 x 8"),
         (lambda: build().fit(np.zeros([50, 12, 12], np.uint8), validation_size=40), "batch_size"),
@@ -208,3 +209,26 @@ def test_plot_lays_images_out_in_a_square(tmp_path):
     plot(str(tmp_path / "grid.png"), np.zeros([5, 4, 6, 3], np.float32))
     picture = tf.io.decode_png(tf.io.read_file(str(tmp_path / "grid.png")))
     assert picture.shape == (2 * 6 - 2, 3 * 8 - 2, 3)
+
+
+def test_a_fit_that_was_refused_does_not_block_its_folder(tmp_path, images):
+    folder = str(tmp_path / "run")
+    with pytest.raises(ConfigError, match="--batch_size=900 must be at most"):
+        build(batch_size=900).fit(images, epochs=1, model_dir=folder)
+    build().fit(images, epochs=1, model_dir=folder)
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_images_of_the_user_are_not_replaced(tmp_path, images):
+    (tmp_path / "data.npz").write_bytes(b"mine")
+    with pytest.raises(RunError, match=r"data\.npz: expected the images and labels of this call"):
+        build().fit(images, epochs=1, model_dir=str(tmp_path))
+    assert (tmp_path / "data.npz").read_bytes() == b"mine"
+
+
+def test_fit_works_in_another_thread_than_the_main_one(images):
+    fitted = []
+    thread = threading.Thread(target=lambda: fitted.append(build().fit(images, epochs=1)))
+    thread.start()
+    thread.join()
+    assert len(fitted) == 1

@@ -12,8 +12,8 @@ from vae_lowlevel.distributions import likelihoods, posteriors, priors
 from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.layers.conv import Conv2D
 from vae_lowlevel.layers.linear import Linear
-from vae_lowlevel.objectives.dynamic_binarization import DynamicBinarization
-from vae_lowlevel.randomness import make_seed
+from vae_lowlevel.randomness import BatchNoise, make_seed
+from vae_lowlevel.types import Batch
 
 IMAGE_SHAPE = (6, 5, 3)
 TINY = {
@@ -182,30 +182,62 @@ def test_config_and_model_agree_on_where_a_closed_form_is(posterior, prior):
         config = ModelConfig(**TINY, posterior=posterior, prior=prior)
         model = assembly.build_model(config, IMAGE_SHAPE, 0)
         assert model.has_closed_form_kl == config.has_closed_form_kl
-        objective = assembly.build_objective(ObjectiveConfig(), 1)
+        objective = assembly.build_objective(Config(), IMAGE_SHAPE, 1)
         line = assembly.describe_kl(objective, model)
         assert line.startswith("KL from its closed form") == config.has_closed_form_kl
 
 
+def test_bits_per_dimension_are_reported_for_grey_levels_alone():
+    for likelihood in choices(ModelConfig, "likelihood"):
+        config = Config.from_flat({"likelihood": likelihood})
+        for objective in (
+            assembly.build_objective(config, IMAGE_SHAPE, 1),
+            assembly.build_final_objective(config, IMAGE_SHAPE),
+        ):
+            bpd = objective.report({"elbo": -90.0 * np.log(2.0)}).get("bpd")
+            wanted = pytest.approx(1.0) if likelihood == "discretized_logistic" else None
+            assert bpd == wanted  # 6 x 5 x 3 values
+
+
 @pytest.mark.parametrize(
-    ("values", "terms"),
+    ("values", "is_binary", "is_corrupted"),
     [
-        ({}, ("loss", "elbo", "distortion", "rate", "mse")),
-        ({"binarize": "static"}, ("loss", "elbo", "distortion", "rate", "mse")),
-        ({"binarize": "dynamic"}, ("loss", "elbo", "distortion", "rate", "mse")),
-        (
-            {"likelihood": "discretized_logistic"},
-            ("loss", "elbo", "distortion", "rate", "mse", "bpd"),
-        ),
+        ({}, False, False),
+        ({"binarize": "static"}, False, False),
+        ({"binarize": "dynamic"}, True, False),
+        ({"corruption": "mask"}, False, True),
+        ({"binarize": "dynamic", "corruption": "mask"}, True, True),
     ],
 )
-def test_objective_is_fitted_to_the_kind_of_pixels(values, terms):
+def test_training_batches_are_transformed_as_the_settings_say(values, is_binary, is_corrupted):
     config = Config.from_flat(values)
-    plain = assembly.build_objective(config.objective, 1)
-    fitted = assembly.fit_to_pixels(config, plain)
-    assert fitted.terms == terms
-    is_dynamic = isinstance(fitted, DynamicBinarization)
-    assert is_dynamic == (config.data.binarize == "dynamic")
+    transform = assembly.build_training_transform(config)
+    assert (assembly.build_run_corruption(config) is not None) == is_corrupted
+    if not (is_binary or is_corrupted):
+        assert transform is None
+        return
+    grey = np.full([4, *IMAGE_SHAPE], 0.5, np.float32)
+    batch = transform(Batch(grey, tf.zeros([4], tf.int32)), BatchNoise(make_seed(0), 0, 4, 4))
+    assert set(np.unique(batch.image)) == ({0.0, 1.0} if is_binary else {0.5})
+    assert np.any(batch.encoder_input != batch.image) == is_corrupted
+
+
+def test_the_elbo_scores_every_epoch_the_loss_those_of_the_final_weights():
+    means = {"elbo": -3.0, "loss": 5.0}
+    warmup = {"kl_schedule": "linear", "kl_warmup_epochs": 2.0}
+
+    def scores(**values):
+        config = Config.from_flat(values)
+        objective = assembly.build_objective(config, IMAGE_SHAPE, steps_per_epoch=10)
+        score = assembly.build_score(config, objective)
+        return [score(step, means) for step in (10, 20, 30)]
+
+    assert scores(**warmup) == [-3.0, -3.0, -3.0]
+    assert scores(kl_weight=4.0) == [-5.0, -5.0, -5.0]
+    assert scores(kl_weight=0.1, **warmup) == [None, -5.0, -5.0]
+    assert scores(capacity=25.0, capacity_epochs=3.0) == [None, None, -5.0]
+    assert scores(kl_weight=4.0, best_by="elbo", **warmup) == [-3.0, -3.0, -3.0]
+    assert scores(model="sparse_autoencoder") == [-5.0, -5.0, -5.0]
 
 
 def test_model_knows_its_shapes():
@@ -239,28 +271,34 @@ def test_kl_schedules_are_given_in_epochs():
     }
     assert set(choices(ObjectiveConfig, "kl_schedule")) == set(expected)
     for schedule, weights in expected.items():
-        config = ObjectiveConfig(
+        objective_config = ObjectiveConfig(
             kl_weight=3.0,
             kl_schedule=schedule,
             kl_warmup_epochs=2.0,
             kl_cycle_epochs=4.0,
             kl_ramp_fraction=0.5,
         )
-        objective = assembly.build_objective(config, steps_per_epoch=10)
+        config = Config(objective=objective_config)
+        objective = assembly.build_objective(config, IMAGE_SHAPE, steps_per_epoch=10)
         assert weights_at(objective, [0, 10, 20, 30, 40]) == weights
-        final = assembly.build_final_objective(config)
+        final = assembly.build_final_objective(config, IMAGE_SHAPE)
         assert weights_at(final, [0, 10]) == [3, 3]
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_objective_settings_reach_the_objective(reduction):
-    config = ObjectiveConfig(
-        pixel_reduction=reduction,
-        free_bits=0.25,
-        kl_schedule="linear",
-        kl_estimator="monte_carlo",
+    config = Config(
+        objective=ObjectiveConfig(
+            pixel_reduction=reduction,
+            free_bits=0.25,
+            kl_schedule="linear",
+            kl_estimator="monte_carlo",
+        )
     )
-    for objective in (assembly.build_objective(config, 10), assembly.build_final_objective(config)):
+    for objective in (
+        assembly.build_objective(config, IMAGE_SHAPE, 10),
+        assembly.build_final_objective(config, IMAGE_SHAPE),
+    ):
         assert objective.pixel_reduction == reduction
         assert objective.free_bits == 0.25
         assert objective.kl_estimator == "monte_carlo"
@@ -294,7 +332,7 @@ def test_learning_rate_schedules_are_those_of_the_flags():
 def test_optimizer_has_the_settings_and_a_moment_for_each_variable():
     model = build()
     config = OptimizerConfig(adam_beta1=0.5, adam_beta2=0.75, adam_epsilon=1e-3)
-    adam = assembly.build_optimizer(config, model)
+    adam = assembly.build_optimizer(config, model.trainable_variables)
     assert (adam.beta1, adam.beta2, adam.epsilon) == (0.5, 0.75, 1e-3)
     shapes = [variable.shape for variable in model.trainable_variables]
     assert [slot.shape for slot in adam.m] == [slot.shape for slot in adam.v] == shapes

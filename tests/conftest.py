@@ -58,9 +58,12 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_export(tiny_run, tmp_path_factory):
     """The version folder of an export of `tiny_run`."""
-    from vae_lowlevel.export import export_run
+    from vae_lowlevel.config.export import ExportOptions
+    from vae_lowlevel.experiment.exporting import export_run
 
-    return export_run(tiny_run, str(tmp_path_factory.mktemp("saved_models")))
+    return export_run(
+        ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path_factory.mktemp("saved_models")))
+    )
 
 
 @pytest.fixture

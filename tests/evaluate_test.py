@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.experiment.results
 from vae_lowlevel import cli, evaluate, inference, train
 from vae_lowlevel.config import Config
-from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.experiment.exporting import export_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load, load_model
-from vae_lowlevel.export import export_run
 from vae_lowlevel.randomness import fold, make_seed
 
 SETTINGS = {
@@ -30,19 +30,13 @@ SETTINGS = {
     "batch_size": 10,
     "epochs": 1,
     "steps_per_loop": 5,
+    "evaluation_batch_size": 10,
     "export_dir": "",
 }
 KINDS = {
     "sparse": {"model": "sparse_autoencoder", "corruption": "gaussian", "ema_decay": 0.5},
     "conditional": {"conditional": True, "capacity": 2.0, "precision": "float16"},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_evaluation():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 10)
-        yield
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -54,7 +48,9 @@ def run(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    return export_run(run, str(tmp_path_factory.mktemp("exports")))
+    return export_run(
+        ExportOptions(model_dir=run, export_dir=str(tmp_path_factory.mktemp("exports")))
+    )
 
 
 def metrics(run):
@@ -204,8 +200,8 @@ def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported
 
 
 def test_inference_takes_the_labels_of_test_images(run, tmp_path):
-    from vae_lowlevel.experiment.folder import RunFolder
     from vae_lowlevel.data.load import load_dataset
+    from vae_lowlevel.experiment.folder import RunFolder
 
     path = tmp_path / "x.npz"
     assert infer("reconstruct", run, path, "--count=5") == 0
@@ -227,7 +223,7 @@ def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_pa
     train.run(Config.from_flat(settings))
     shown = capsys.readouterr().out
     assert f"5 variables start from {exported}" in shown
-    assert "not taken over: decoder/head/kernel: of shape [8, 64] there, [9, 64] here" in shown
+    assert "not restored: decoder/head/kernel: of shape [8, 64] there, [9, 64] here" in shown
     assert "frozen: encoder/dense_0/bias, encoder/dense_0/kernel, encoder/head/bias" in shown
     trained = load_model(str(tmp_path / "run"))
     for own, given in zip(trained.encoder.variables, source.encoder.variables, strict=True):
@@ -235,5 +231,5 @@ def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_pa
     assert np.any(trained.decoder.layers[1].bias.numpy() != source.decoder.layers[1].bias.numpy())
     # Gone on with, it starts from its own state, and does not look for the other run.
     train.run(Config.from_flat({**settings, "train_steps": 10}))
-    assert "Going on at step 5" in (shown := capsys.readouterr().out)
+    assert "Resuming at step 5" in (shown := capsys.readouterr().out)
     assert "start from" not in shown

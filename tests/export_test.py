@@ -9,9 +9,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from vae_lowlevel import cli, export
+from vae_lowlevel.config.export import ExportOptions
+from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment.exporting import export_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.export import export_run
 from vae_lowlevel.serving.signatures import ServingModel
 
 IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
@@ -142,8 +145,12 @@ def test_the_export_does_not_name_the_folders_it_was_made_in(tiny_export, tiny_r
 
 def test_exports_count_up_and_take_the_name_of_the_run(tiny_run, tmp_path, unchecked):
     base = str(tmp_path)
-    assert export_run(tiny_run + "/", base) == os.path.join(base, "tiny", "1")
-    assert export_run(tiny_run, base) == os.path.join(base, "tiny", "2")
+    assert export_run(ExportOptions(model_dir=tiny_run + "/", export_dir=base)) == os.path.join(
+        base, "tiny", "1"
+    )
+    assert export_run(ExportOptions(model_dir=tiny_run, export_dir=base)) == os.path.join(
+        base, "tiny", "2"
+    )
     assert os.listdir(base) == ["tiny"]
     settings = ["batching_parameters.txt", "models.config", "monitoring.config"]
     assert sorted(os.listdir(os.path.join(base, "tiny"))) == ["1", "2", *settings]
@@ -154,18 +161,20 @@ def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
         ServingModel, "_sample", lambda self, seed, temperature=None: {"z": self.missing}
     )
     with pytest.raises(AttributeError):
-        export_run(tiny_run, str(tmp_path))
+        export_run(ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path)))
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"no flags\.cfg"):
-        export_run(str(tmp_path), str(tmp_path / "saved_models"))
+        export_run(
+            ExportOptions(model_dir=str(tmp_path), export_dir=str(tmp_path / "saved_models"))
+        )
     assert os.listdir(tmp_path) == []
 
 
 def call(*words):
-    return cli.main("", export.ExportOptions, export.run, [*words, "--tensorflow_log"])
+    return cli.main("", ExportOptions, export.run, [*words, "--tensorflow_log"])
 
 
 def test_command_line_prints_where_and_how_to_look(tiny_run, tmp_path, capsys, unchecked):
@@ -185,9 +194,23 @@ def test_command_line_prints_where_and_how_to_look(tiny_run, tmp_path, capsys, u
         (["--model_dir=m", "--export_dir="], "--export_dir must be a folder"),
         (["--model_dir=m", "--name=a/b"], "--name must be the name of one folder, got 'a/b'"),
         (["--model_dir=m", "--name=.."], "--name must be the name of one folder, got '..'"),
-        (["--model_dir=m", "--name="], "--name must be the name of one folder, got ''"),
     ],
 )
 def test_bad_command_lines(words, message, capsys):
     assert call(*words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_threshold_is_that_of_the_precision_that_is_exported(tiny_run, tmp_path, unchecked):
+    thresholds = {}
+    for precision in ("float32", "bfloat16"):
+        folder = export_run(
+            ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path), serving_precision=precision)
+        )
+        loaded = tf.saved_model.load(folder)
+        thresholds[precision] = float(loaded.anomaly_threshold)
+        images = load_dataset(RunFolder(tiny_run).read_config().data).validation.image
+        scores = loaded.signatures["score"](image=tf.constant(images / np.float32(255.0)))
+        wanted = np.quantile(scores["anomaly_score"], 0.99)
+        assert thresholds[precision] == pytest.approx(wanted, rel=1e-5)
+    assert thresholds["float32"] != thresholds["bfloat16"]

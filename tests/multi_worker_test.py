@@ -137,7 +137,7 @@ def test_two_workers_train_as_one_on_streamed_records(cwd):
 def assert_gone_on_as_unbroken(cwd, model_dir, unbroken):
     outputs = finish(start_two(cwd, f"--model_dir={model_dir}"))
     assert [code for code, _, _ in outputs] == [0, 0], outputs
-    assert "Going on at step" in outputs[0][1]
+    assert "Resuming at step" in outputs[0][1]
     state = saved_state(cwd / model_dir)
     for name, value in unbroken[0].items():
         np.testing.assert_array_equal(value, state[name], err_msg=name)

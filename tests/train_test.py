@@ -170,7 +170,7 @@ def test_the_saved_flags_say_that_the_run_is_finished_and_go_on_when_it_is_made_
     before = saved_state(finished[0])
     code, out, err = run("train", flagfile, cwd=cwd)
     assert (code, err) == (0, "")
-    assert "is finished: 30 steps" in out
+    assert "is finished" in out
     for name, value in saved_state(finished[0]).items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -237,7 +237,7 @@ def test_stopped_and_gone_on_equals_unbroken_bit_for_bit(cwd, name, settings):
 
     code, out, err = run("train", f"--flagfile={model_dir}/flags.cfg", cwd=cwd)
     assert (code, err) == (0, "")
-    assert "Going on at step" in out
+    assert "Resuming at step" in out
     whole = saved_state(cwd / f"runs/whole_{name}")
     broken = saved_state(cwd / model_dir)
     assert set(whole) == set(broken)

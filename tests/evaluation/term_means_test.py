@@ -9,7 +9,9 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.data.batching import padded_batches
 from vae_lowlevel.evaluation.metrics import measure_test_split
 from vae_lowlevel.evaluation.term_means import TermMeans
-from vae_lowlevel.types import Examples
+from vae_lowlevel.objectives.input_noise import build_corruption
+from vae_lowlevel.randomness import BatchNoise, fold, make_seed
+from vae_lowlevel.types import Batch, Examples, to_unit
 
 CONFIG = Config.from_flat({"network": "mlp", "latent_dim": 3, "encoder_units": (8,)})
 
@@ -27,7 +29,7 @@ def examples():
 
 def test_every_example_counts_once(model, examples):
     means = TermMeans(
-        model, assembly.build_final_objective(CONFIG.objective), batch_size=10, seed=0
+        model, assembly.build_final_objective(CONFIG, (12, 12, 1)), batch_size=10, seed=0
     )
     terms, z_mean = means(padded_batches(examples, 10), step=0)
     image = tf.constant(examples.image, tf.float32) / 255
@@ -46,9 +48,8 @@ def test_every_example_counts_once(model, examples):
 
 
 def test_padding_does_not_count_in_free_bits(model, examples):
-    objective = assembly.build_objective(
-        CONFIG.replace(free_bits=1e-3).objective, steps_per_epoch=1
-    )
+    config = CONFIG.replace(free_bits=1e-3)
+    objective = assembly.build_objective(config, (12, 12, 1), steps_per_epoch=1)
     padded = TermMeans(model, objective, batch_size=40, seed=0)
     terms, _ = padded(padded_batches(examples, 40), step=0)
     image = tf.constant(examples.image, tf.float32) / 255
@@ -58,7 +59,7 @@ def test_padding_does_not_count_in_free_bits(model, examples):
 
 
 def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
-    objective = assembly.build_final_objective(CONFIG.objective)
+    objective = assembly.build_final_objective(CONFIG, (12, 12, 1))
 
     def measure(seed):
         means = TermMeans(model, objective, batch_size=10, seed=seed)
@@ -71,7 +72,7 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
 def test_final_metrics_take_reconstructions_from_the_posterior_mean(model, examples):
     metrics = measure_test_split(
         model,
-        assembly.build_final_objective(CONFIG.objective),
+        assembly.build_final_objective(CONFIG, (12, 12, 1)),
         padded_batches(examples, 10),
         batch_size=10,
         seed=0,
@@ -85,3 +86,21 @@ def test_final_metrics_take_reconstructions_from_the_posterior_mean(model, examp
         *("active_units", "latents"),
     }
     assert len(metrics["latents"]) == 3
+
+
+def test_the_objective_sees_the_transformed_batch(model, examples):
+    objective = assembly.build_final_objective(CONFIG, (12, 12, 1))
+    transform = build_corruption("mask", 0.5)
+
+    def measure(examples, transform=None, seed=0):
+        means = TermMeans(model, objective, batch_size=23, seed=seed, transform=transform)
+        return means(padded_batches(examples, 23), step=0)
+
+    terms, z_mean = measure(examples, transform)
+    # The corruption is that of seed 0, whatever the seed of the run.
+    np.testing.assert_array_equal(measure(examples, transform, seed=5)[1], z_mean)
+    noise = BatchNoise(fold(fold(make_seed(0), "evaluation"), 0), 0, 23, 23)
+    batch = transform(Batch(to_unit(examples.image), tf.constant(examples.label)), noise)
+    np.testing.assert_allclose(z_mean, model.embed(batch.encoder_input), atol=1e-6)
+    assert np.any(batch.encoder_input != batch.image)
+    assert terms["distortion"] != measure(examples)[0]["distortion"]

@@ -7,18 +7,18 @@ import json
 import numpy as np
 import pytest
 
-import vae_lowlevel.experiment.results
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.experiment.results import evaluate_run
-from vae_lowlevel.export import export_run
 
 TINY = {
     "validation_size": 4,
@@ -30,15 +30,11 @@ TINY = {
     "decoder_units": (6,),
     "batch_size": 8,
     "steps_per_loop": 3,
+    "evaluation_batch_size": 8,
     "export_dir": "",
     "prior_components": 5,
     "jit_compile": "false",
 }
-
-
-@pytest.fixture(autouse=True)
-def small_evaluation(monkeypatch):
-    monkeypatch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 8)
 
 
 def run(folder, **values):
@@ -100,7 +96,7 @@ def test_a_streamed_run_without_validation_is_measured_and_exported(tmp_path, re
     again = evaluate_run(config, RunFolder(str(tmp_path / "run")))
     assert again["loss"] == metrics["test"]["loss"]
     (tmp_path / "run" / "anomaly_scores.npz").unlink()
-    export_run(str(tmp_path / "run"), str(tmp_path / "exports"))
+    export_run(ExportOptions(model_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "exports")))
     measured = np.load(tmp_path / "run" / "anomaly_scores.npz")
     np.testing.assert_array_equal(measured["score"], scores["score"])
 

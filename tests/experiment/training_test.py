@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import vae_lowlevel.experiment.results
-import vae_lowlevel.experiment.training
-from vae_lowlevel import assembly, inference, train
+from vae_lowlevel import assembly, cli, evaluate, inference, train
 from vae_lowlevel.config import Config
-from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.batching import BatchOrder
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
-from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.errors import ConfigError, DataError, RunError
+from vae_lowlevel.experiment import training
+from vae_lowlevel.experiment.exporting import export_run
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.export import export_run
 from vae_lowlevel.objectives.elbo import Elbo
 
 TINY = {
@@ -31,15 +31,11 @@ TINY = {
     "decoder_units": (6,),
     "batch_size": 8,
     "steps_per_loop": 3,
+    "evaluation_batch_size": 8,
     "export_dir": "",
     "prior_components": 5,
     "jit_compile": "false",
 }
-
-
-@pytest.fixture(autouse=True)
-def small_evaluation(monkeypatch):
-    monkeypatch.setattr(vae_lowlevel.experiment.results, "EVALUATION_BATCH", 8)
 
 
 def run(folder, **values):
@@ -89,14 +85,14 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
         assert np.any(trained.numpy() != initial.numpy())
 
 
-def test_a_run_at_an_address_goes_on_is_measured_and_exported(tmp_path, capsys):
+def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys):
     # A file system of TensorFlow that lives in memory.
     address = "ram://runs/remote"
     values = {**TINY, "model_dir": address, "learning_rate": 0.01}
     for epochs in (1, 2):
         config = Config.from_flat({**values, "epochs": epochs})
         train.run(config)
-    assert "Going on at step" in capsys.readouterr().out
+    assert "Resuming at step" in capsys.readouterr().out
     train.run(config)
     assert f"{address} is finished" in capsys.readouterr().out
     run(tmp_path / "local", learning_rate=0.01, epochs=2)
@@ -104,7 +100,7 @@ def test_a_run_at_an_address_goes_on_is_measured_and_exported(tmp_path, capsys):
         load_model(address).variables, load_model(str(tmp_path / "local")).variables, strict=True
     ):
         np.testing.assert_array_equal(a, b)
-    version = export_run(address, str(tmp_path / "exports"))
+    version = export_run(ExportOptions(model_dir=address, export_dir=str(tmp_path / "exports")))
     assert (tmp_path / "exports/remote/1/figures/samples.png").stat().st_size > 100
     assert inference.load(version).sample(2).shape == (2, 8, 8, 1)
     with pytest.raises(ConfigError, match="--latent_dim: was 2, now 3"):
@@ -120,7 +116,7 @@ def test_an_address_that_cannot_be_reached_is_refused(tmp_path):
 MIRRORED = {"distribution_strategy": "mirrored", "jit_compile": "true"}
 
 
-def test_a_mirrored_run_ends_as_one_on_one_device_and_goes_on(tmp_path, capsys):
+def test_a_mirrored_run_ends_as_one_on_one_device_and_resumes(tmp_path, capsys):
     values = {"learning_rate": 0.01, "ema_decay": 0.5, "deterministic": False}
     run(tmp_path / "one", **values, epochs=2, jit_compile="true")
     run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=1)
@@ -129,6 +125,15 @@ def test_a_mirrored_run_ends_as_one_on_one_device_and_goes_on(tmp_path, capsys):
     one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))
     for a, b in zip(one.variables, two.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_mirrored_run_is_evaluated_on_one_device(tmp_path, capsys):
+    run(tmp_path / "run", **MIRRORED, deterministic=False, epochs=1)
+    flags = [f"--model_dir={tmp_path}/run", "--device=gpu", "--tensorflow_log"]
+    assert cli.main("", evaluate.EvaluateOptions, evaluate.run, flags) == 2
+    refused = capsys.readouterr().err
+    assert "--device_index=0 does not exist" in refused
+    assert "--num_gpus" not in refused
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused(tmp_path):
@@ -168,3 +173,121 @@ def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_comp
     # Ends within the second epoch, goes on within it.
     assert count(tmp_path / "parts", train_steps=8, checkpoint_every=5) == once
     assert count(tmp_path / "parts", train_steps=21, checkpoint_every=5) == once
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 999}, "--batch_size=999 must be at most"),
+        ({"device": "gpu", "device_index": 77}, "does not exist"),
+        ({"dataset": "npz:/nowhere.npz"}, "no such file"),
+        ({"freeze": "nothing"}, "names none of"),
+        ({"init_from": "/nowhere"}, "found no such folder|no such folder"),
+    ],
+    ids=str,
+)
+def test_a_run_is_overwritten_only_once_the_new_one_can_start(tmp_path, wrong, message):
+    folder = tmp_path / "run"
+    run(folder, epochs=1)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    before = {path: path.read_bytes() for path in files}
+    with pytest.raises((ConfigError, DataError, RunError), match=message):
+        run(folder, epochs=1, overwrite=True, **wrong)
+    after = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert {path: path.read_bytes() for path in after} == before
+    _, metrics = run(folder, train_steps=2, overwrite=True, seed=3)
+    assert (metrics["step"], metrics["flags"]["seed"]) == (2, 3)
+
+
+def test_a_finished_run_builds_nothing(tmp_path, monkeypatch, capsys):
+    run(tmp_path / "run", epochs=2)
+
+    def refuse(*arguments):
+        raise AssertionError("a model was built")
+
+    monkeypatch.setattr(assembly, "build_model", refuse)
+    run(tmp_path / "run", epochs=2)
+    run(tmp_path / "run", epochs=1)
+    assert capsys.readouterr().out.count("is finished") == 2
+    with pytest.raises(AssertionError, match="a model was built"):
+        run(tmp_path / "run", epochs=3)
+
+
+def test_a_run_out_of_patience_is_finished(tmp_path, capsys):
+    values = {"early_stopping_patience": 1, "learning_rate": 1e-12, "epochs": 9}
+    _, metrics = run(tmp_path / "run", **values)
+    assert len(metrics["history"]) < 9
+    capsys.readouterr()
+    run(tmp_path / "run", **values)
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_the_best_model_is_built_once_after_training(tmp_path, monkeypatch):
+    built = []
+    build = assembly.build_model
+    monkeypatch.setattr(assembly, "build_model", lambda *a: built.append(a) or build(*a))
+    run(tmp_path / "run", epochs=1, corruption="mask", export_dir=str(tmp_path / "exports"))
+    # For training, and with the best weights for metrics, figures, scores and export.
+    assert len(built) == 2
+
+
+class NanInFirstEpoch:
+    """A validation whose first epoch is not a number."""
+
+    def __init__(self, build):
+        self._build = build
+
+    def __call__(self, *arguments):
+        validation = self._build(*arguments)
+
+        def measure(step):
+            means = validation.measure(step)
+            return dict.fromkeys(means, np.nan) if step == 3 else means
+
+        return validation._replace(measure=measure)
+
+
+def test_a_score_that_is_not_a_number_does_not_stay_the_best(tmp_path, monkeypatch):
+    build = NanInFirstEpoch(training.build_validation)
+    monkeypatch.setattr(training, "build_validation", build)
+    _, metrics = run(tmp_path / "run", epochs=3, learning_rate=0.01)
+    assert metrics["history"][0]["validation"]["elbo"] is None
+    assert metrics["best_epoch"] > 1
+    assert (tmp_path / f"run/best/ckpt-{3 * metrics['best_epoch']}.index").is_file()
+    run(tmp_path / "run", epochs=3, learning_rate=0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "criterion", "name"),
+    [
+        ({}, "elbo", "elbo"),
+        ({"kl_weight": 20.0}, "loss", "loss"),
+        ({"kl_weight": 20.0, "best_by": "elbo"}, "elbo", "elbo"),
+        ({"pixel_reduction": "mean"}, "loss", "loss"),
+    ],
+    ids=str,
+)
+def test_the_best_epoch_is_that_of_the_criterion(tmp_path, values, criterion, name):
+    _, metrics = run(tmp_path / "run", epochs=4, learning_rate=0.05, seed=2, **values)
+    assert metrics["best_by"] == criterion
+    scores = [record["validation"][name] for record in metrics["history"]]
+    best = np.argmax(scores) if criterion == "elbo" else np.argmin(scores)
+    assert metrics["best_epoch"] == best + 1
+
+
+def test_training_leaves_the_determinism_of_the_process_alone(tmp_path):
+    from tensorflow.python.framework import config as framework_config
+
+    was_enabled = framework_config.is_op_determinism_enabled()
+    framework_config.disable_op_determinism()
+    try:
+        config, _ = run(tmp_path / "run", epochs=1)
+        assert config.training.deterministic
+        assert not framework_config.is_op_determinism_enabled()
+        tf.random.normal([2])
+        flags = [f"--model_dir={tmp_path}/run", "--tensorflow_log"]
+        assert cli.main("", evaluate.EvaluateOptions, evaluate.run, flags) == 0
+        assert not framework_config.is_op_determinism_enabled()
+    finally:
+        if was_enabled:
+            tf.config.experimental.enable_op_determinism()

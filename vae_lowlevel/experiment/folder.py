@@ -202,7 +202,7 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
         for field in dataclasses.fields(group):
             name = field.name
             if name in before and before[name] != now[name]:
-                change = f"--{name}: was {before[name]}, now {now[name]}"
+                change = f"--{name}: was {_shown(before[name])}, now {_shown(now[name])}"
                 changes[field.metadata["resume"]].append(change)
     if changes["identity"]:
         raise ConfigError(
@@ -224,6 +224,10 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
                 "follows the new, longer curve"
             )
     return notes
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _write_json(path: str, content: Any) -> None:
