@@ -50,8 +50,8 @@ def test_number_of_replicas_changes_no_row(draw, rows, jit_compile):
     def draw_rows(seed, first_row, rows):
         return getattr(BatchNoise(seed, first_row, rows, 6), draw)("z", (2, 3))
 
-    # As in training: the first row is known only when the replica runs. XLA's generator gives other
-    # numbers than TensorFlow's kernels, but of its own it gives the same.
+    # As in training: the first row is known only when the replica runs. XLA draws other numbers
+    # than TensorFlow's kernels, but the same ones each time.
     compiled = tf.function(draw_rows, jit_compile=jit_compile)
     whole = compiled(make_seed(3), tf.constant(0), 6)
     assert whole.shape == [6, 2, 3]
@@ -91,5 +91,5 @@ def test_xla_draws_about_as_fast_as_tensorflow():
         compiled(make_seed(1))
         return min(timeit.repeat(lambda: compiled(make_seed(1)).numpy(), number=3, repeat=7))
 
-    # Without the generator named: forty times.
+    # Without a named algorithm: forty times as slow.
     assert least_seconds(jit_compile=True) < 8 * least_seconds(jit_compile=False)

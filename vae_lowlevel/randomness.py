@@ -1,12 +1,9 @@
 """Stateless randomness: seeds folded by purpose, noise drawn for the global batch.
 
-A seed is int32 [2]. Every draw folds its seed from (run seed, purpose, step), so that nothing
-depends on how often or in which order something was drawn before. Noise of a training step is
-drawn for the whole global batch and each replica takes its rows: the number of replicas changes
-no example's noise. From the same seed, XLA draws other numbers than TensorFlow's own kernels do.
-
-Philox is also what TensorFlow chooses, but then it derives the key within the program, and XLA for
-CPUs does so again for every number: twenty times as slow.
+A seed is int32 [2]. Every draw folds its seed from (run seed, purpose, step), so it does not depend
+on the draws before it. The noise of a training step is drawn for the whole global batch and each
+replica uses its rows, so the noise of an example does not depend on the number of replicas. From
+the same seed, XLA draws other numbers than TensorFlow's kernels.
 """
 
 from __future__ import annotations
@@ -16,6 +13,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+# TensorFlow's own choice. Unless it is named, the key is derived inside the program, which XLA for
+# CPUs repeats for every number: twenty times as slow.
 ALGORITHM = "philox"
 
 
@@ -25,21 +24,21 @@ def make_seed(run_seed: int) -> tf.Tensor:
 
 
 def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
-    """Derives a seed from `seed` and a purpose (by its CRC-32) or a number such as the step."""
+    """Derives a seed, int32 [2], from `seed` and a purpose (by its CRC-32) or a number."""
     if isinstance(data, str):
         data = zlib.crc32(data.encode()) & 0x7FFFFFFF
-    # An int64 number, such as the step, would make the seed int64 and another one.
+    # An int64 number, such as the step, would return an int64 seed with other values.
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(data, tf.int32), alg=ALGORITHM)
 
 
 class BatchNoise(NamedTuple):
-    """Noise for the rows that one replica holds of a global batch.
+    """Draws noise for the rows of a global batch that one replica holds.
 
     Attributes:
         seed: int32 [2], of this step.
-        first_row: where this replica's rows begin in the global batch.
-        rows: how many rows this replica holds, static.
-        global_rows: the global batch size, static.
+        first_row: index of the first row of this replica in the global batch.
+        rows: number of rows of this replica, static.
+        global_rows: size of the global batch, static.
     """
 
     seed: tf.Tensor

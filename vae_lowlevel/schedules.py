@@ -1,6 +1,7 @@
 """Schedules: step -> value, for the KL weight, the capacity and the learning rate.
 
-A schedule takes an integer scalar tensor and returns a float32 scalar, inside a `tf.function` too.
+A schedule maps an integer scalar tensor to a float32 scalar tensor. It also works inside a
+`tf.function`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def constant(value: float) -> Schedule:
 
 
 def linear(final: float, warmup_steps: float) -> Schedule:
-    """Rises linearly from 0 at step 0 to `final` at `warmup_steps`, then stays.
+    """Rises linearly from 0 at step 0 to `final` at `warmup_steps`, then is constant.
 
     References:
         Bowman et al., "Generating Sentences from a Continuous Space", 2016, sec. 3.1.
@@ -28,7 +29,7 @@ def linear(final: float, warmup_steps: float) -> Schedule:
 
 
 def cyclical(peak: float, cycle_steps: float, ramp_fraction: float) -> Schedule:
-    """Repeats every `cycle_steps`: rises linearly over `ramp_fraction` of them, then stays.
+    """Repeats every `cycle_steps`: rises linearly for `ramp_fraction` of them, then is constant.
 
     References:
         Fu et al., "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing",
@@ -43,7 +44,7 @@ def cyclical(peak: float, cycle_steps: float, ramp_fraction: float) -> Schedule:
 
 
 def cosine(peak: float, total_steps: int, final_fraction: float) -> Schedule:
-    """Falls along a half cosine from `peak` at step 0 to `final_fraction` x `peak` at the end.
+    """Falls along half a cosine from `peak` at step 0 to `final_fraction` x `peak` at the end.
 
     References:
         Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, eq. 5.
@@ -58,14 +59,14 @@ def cosine(peak: float, total_steps: int, final_fraction: float) -> Schedule:
 
 
 def exponential(peak: float, decay: float, decay_steps: float) -> Schedule:
-    """Falls by the factor `decay` every `decay_steps`, smoothly."""
+    """Computes peak x decay^(step / decay_steps), without stairs."""
     return lambda step: peak * tf.math.pow(decay, tf.cast(step, tf.float32) / decay_steps)
 
 
 def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
-    """Multiplies by (step + 1) / warmup_steps until that reaches 1.
+    """Multiplies a schedule by min(1, (step + 1) / warmup_steps).
 
-    The schedule itself counts from step 0, so its decay has already begun when the warm-up ends.
+    The schedule counts from step 0 too, so its decay starts before the warm-up ends.
     """
     if not warmup_steps:
         return schedule

@@ -15,7 +15,7 @@ def naive_conv(x, kernel, stride):
     batch, height, width, _ = x.shape
     size, _, _, out_channels = kernel.shape
     out_height, out_width = math.ceil(height / stride), math.ceil(width / stride)
-    # SAME: as little padding as gives this size; the odd one goes below and to the right.
+    # SAME: the least padding for this size; an odd one is below and to the right.
     top = max((out_height - 1) * stride + size - height, 0) // 2
     left = max((out_width - 1) * stride + size - width, 0) // 2
     y = np.zeros([batch, out_height, out_width, out_channels])

@@ -9,7 +9,7 @@ from vae_lowlevel.randomness import make_seed
 
 
 def layers(in_channels, out_channels):
-    """The layer, and the convolution that does the same on the large image."""
+    """Returns the layer, and the convolution that computes the same from the repeated image."""
     layer = UpsampleConv2D(in_channels, out_channels, seed=make_seed(0))
     conv = Conv2D(in_channels, out_channels, kernel_size=3, seed=make_seed(0))
     bias = np.linspace(-1.0, 1.0, out_channels)
@@ -35,7 +35,7 @@ def test_is_the_convolution_of_the_image_with_each_pixel_repeated(shape):
     np.testing.assert_allclose(y, conv(upsample(x)), rtol=1e-5, atol=1e-5)
 
 
-def test_so_are_its_gradients():
+def test_gradients_are_those_of_the_convolution():
     layer, conv = layers(5, 4)
     x, weight = images(2, 4, 3, 5), images(2, 8, 6, 4)
     with tf.GradientTape(persistent=True) as tape:
@@ -48,7 +48,7 @@ def test_so_are_its_gradients():
         )
 
 
-def test_starts_as_the_convolution_does():
+def test_initial_kernel_is_that_of_the_convolution():
     layer, conv = layers(3, 4)
     named = {variable.name: variable.shape for variable in layer.trainable_variables}
     assert named == {"upsample_conv/kernel:0": [3, 3, 3, 4], "upsample_conv/bias:0": [4]}

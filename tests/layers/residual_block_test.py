@@ -36,19 +36,19 @@ def test_adds_two_convolutions_of_the_activated_input():
 
 
 @pytest.mark.parametrize("norm", ["group", "layer", "none"])
-def test_a_residual_of_zero_leaves_the_input_as_it_is(norm):
+def test_a_residual_of_zero_returns_the_input(norm):
     block = build(norm)
     block.layers[3].kernel.assign(tf.zeros_like(block.layers[3].kernel))
     x = np.random.default_rng(0).normal(size=[2, 3, 3, 2]).astype(np.float32)
     np.testing.assert_array_equal(block(x), x)
 
 
-def test_convolutions_start_with_other_kernels():
+def test_convolutions_start_with_different_kernels():
     block = build()
     assert not np.any(block.layers[1].kernel.numpy() == block.layers[3].kernel.numpy())
 
 
-def test_norms_have_variables_in_the_block_and_none_has_not():
+def test_norms_have_variables_in_the_block_and_none_does_not():
     names = {variable.name for variable in build("group").trainable_variables}
     assert {"block/norm_0/scale:0", "block/norm_1/offset:0", "block/conv_1/kernel:0"} < names
     assert len(names) == 8

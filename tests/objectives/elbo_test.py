@@ -232,7 +232,7 @@ def test_elbo_is_the_log_evidence_where_the_decoder_ignores_z():
     )
 
 
-def test_each_example_is_alone_in_its_terms():
+def test_terms_of_an_example_do_not_depend_on_the_others():
     model = build_model("gaussian")
     together = evaluate(build_objective(), model)
     row = Batch(tf.constant(IMAGE[2:3]), tf.zeros([1], tf.int32))
@@ -274,7 +274,7 @@ def test_free_bits_hold_for_each_dimension_by_its_mean_over_the_batch():
     np.testing.assert_allclose(terms.rate, kl.sum(-1), rtol=1e-5)
 
 
-def test_free_bits_ask_for_the_mean_over_all_replicas():
+def test_free_bits_use_the_mean_over_all_replicas():
     model = build_model("bernoulli")
     objective = build_objective(free_bits=0.5)
     asked = []
@@ -340,7 +340,7 @@ def test_monte_carlo_rate_is_the_log_ratio_at_the_draw_and_on_average_the_kl(bui
     np.testing.assert_allclose(terms.elbo, -terms.distortion - terms.rate, rtol=1e-5)
 
 
-def test_auto_takes_the_closed_form_where_there_is_one():
+def test_auto_uses_the_closed_form_if_there_is_one():
     for model in (build_model("bernoulli"), build_full_model()):
         auto, analytic = build_objective(), build_objective(kl_estimator="analytic")
         assert auto.is_analytic(model)
@@ -352,7 +352,7 @@ def test_auto_takes_the_closed_form_where_there_is_one():
     np.testing.assert_array_equal(
         evaluate(build_objective(), model).rate, evaluate(sampled, model).rate
     )
-    # The same prior by its own density gives the same numbers.
+    # N(0, I) itself has the same density.
     np.testing.assert_allclose(
         evaluate(sampled, model).rate, evaluate(sampled, build_full_model()).rate, rtol=1e-4
     )

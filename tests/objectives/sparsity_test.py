@@ -85,7 +85,7 @@ def test_penalty_of_silent_and_saturated_units_is_finite_with_a_gradient_towards
 
 
 def test_gradient_needs_no_gradient_of_the_global_mean():
-    """What two replicas compute of their halves adds up to the gradient of the whole."""
+    """The gradients of two replicas, each of its half, add up to the gradient of the batch."""
     activity = RNG.uniform(0.01, 0.99, size=[B, D]).astype(np.float32)
     whole = tf.constant(activity.mean(0))
     gradients = []

@@ -85,7 +85,7 @@ def test_skipped_step_changes_nothing_bit_for_bit(skipped, jit_compile):
         after = [variable.numpy().tobytes() for variable in [*variables, *adam.variables]]
         assert (after == before) == (step == skipped)
     assert int(adam.updates) == len(GRADIENTS) - 1
-    # What follows goes on as if the step had never been.
+    # The following steps are as if there had been no skipped step.
     for variable, expected in zip(variables, reference(**settings, skipped={skipped}), strict=True):
         np.testing.assert_allclose(variable, expected, rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Settings of the model -> networks and distributions, put together."""
+"""Settings of the model -> the model, from networks and distributions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from vae_lowlevel.config import Config, ModelConfig
 from vae_lowlevel.distributions import likelihoods, posteriors, priors
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import ACTIVATIONS
+from vae_lowlevel.layers.sequential import Sequential
 from vae_lowlevel.models.conditional_vae import ConditionalVAE
 from vae_lowlevel.models.sparse_autoencoder import SparseAutoencoder, SparseCode
 from vae_lowlevel.models.vae import VariationalAutoencoder
@@ -20,8 +22,7 @@ from vae_lowlevel.networks.flows import Made, coupling_network
 from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
 from vae_lowlevel.networks.resnet import resnet_decoder, resnet_encoder
 from vae_lowlevel.randomness import fold, make_seed
-
-Model = VariationalAutoencoder | ConditionalVAE | SparseAutoencoder
+from vae_lowlevel.types import Model
 
 
 def build_model(
@@ -33,87 +34,57 @@ def build_model(
         config: the model's settings.
         image_shape: (H, W, C).
         seed: of the initial weights.
-        num_classes: of the data; 0 where they have no labels.
+        num_classes: number of classes of the data; 0 where they have no labels.
 
     Raises:
-        ConfigError: the model is conditional, and the data have no labels.
+        ConfigError: the model is conditional and the data have no labels, or the images are too
+            small for the network.
     """
-    height, width, channels = image_shape
-    sizes = config.sizes
     if config.conditional and not num_classes:
         raise ConfigError("--conditional needs labels, but the data have no classes")
-    # Numbers a label adds to every pixel and to z.
+    # A label adds one channel per class to the image and one number per class to z.
     label_size = num_classes if config.conditional else 0
+    latent_dim = config.sizes.latent_dim
+    height, width, channels = image_shape
     init_seed = fold(make_seed(seed), "initial weights")
     posterior = _build_posterior(config, fold(init_seed, "posterior"))
     likelihood = _build_likelihood(config)
-    shared = {"activation": ACTIVATIONS[config.activation], "dtype": tf.as_dtype(config.precision)}
-    encoder = {
-        **shared,
-        "image_shape": (height, width, channels + label_size),
-        "out_features": posterior.parameter_size,
-        "seed": fold(init_seed, "encoder"),
-    }
-    decoder = {
-        **shared,
-        "image_shape": (height, width, channels * likelihood.parameters_per_value),
-        "in_features": sizes.latent_dim + label_size,
-        "seed": fold(init_seed, "decoder"),
-    }
-    if config.network == "mlp":
-        gated = config.dense_layer == "gated"
-        networks = (
-            mlp_encoder(**encoder, units=config.encoder_units, gated=gated),
-            mlp_decoder(**decoder, units=config.decoder_units, gated=gated),
-        )
-    elif config.network == "resnet":
-        levels = {"filters": sizes.resnet_filters, "blocks": sizes.resnet_blocks}
-        networks = (
-            resnet_encoder(**encoder, **levels, norm=config.normalization),
-            resnet_decoder(**decoder, **levels, norm=config.normalization),
-        )
-    else:
-        networks = (
-            conv_encoder(
-                **encoder,
-                units=config.encoder_units,
-                filters=config.encoder_filters,
-                strides=config.encoder_strides,
-                kernel_size=config.kernel_size,
-            ),
-            conv_decoder(
-                **decoder,
-                units=config.decoder_units,
-                filters=config.decoder_filters,
-                strides=config.decoder_strides,
-                kernel_size=config.kernel_size,
-            ),
-        )
-    encoder, decoder_network = networks
+    encoder, decoder = _build_networks(
+        config,
+        encoder={
+            "image_shape": (height, width, channels + label_size),
+            "out_features": posterior.parameter_size,
+            "seed": fold(init_seed, "encoder"),
+        },
+        decoder={
+            "image_shape": (height, width, channels * likelihood.parameters_per_value),
+            "in_features": latent_dim + label_size,
+            "seed": fold(init_seed, "decoder"),
+        },
+    )
     if config.model == "sparse_autoencoder":
         return SparseAutoencoder(
             image_shape=image_shape,
-            latent_dim=sizes.latent_dim,
+            latent_dim=latent_dim,
             encoder=encoder,
             code=posterior,
-            decoder=decoder_network,
+            decoder=decoder,
             likelihood=likelihood,
         )
+
+    def encode_without_label(image: tf.Tensor) -> tfp.distributions.Distribution:
+        """Returns q(z|x) of pseudo-inputs: for a conditional model, images of an unknown class."""
+        return posterior(encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]])))
+
     vae = VariationalAutoencoder(
         image_shape=image_shape,
-        latent_dim=sizes.latent_dim,
+        latent_dim=latent_dim,
         encoder=encoder,
         posterior=posterior,
         prior=_build_prior(
-            config,
-            image_shape,
-            # Pseudo-inputs have no label: of a conditional model, they are of an unknown class.
-            encode=lambda image: posterior(
-                encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]]))
-            ),
-            seed=fold(init_seed, "prior"),
+            config, image_shape, encode=encode_without_label, seed=fold(init_seed, "prior")
         ),
-        decoder=decoder_network,
+        decoder=decoder,
         likelihood=likelihood,
     )
     return ConditionalVAE(vae, num_classes) if config.conditional else vae
@@ -122,9 +93,44 @@ def build_model(
 def build_float32_model(
     config: Config, image_shape: tuple[int, int, int], num_classes: int = 0
 ) -> Model:
-    """Builds the model that is evaluated and exported: float32 throughout."""
+    """Builds the model in float32, in which it is evaluated and exported."""
     model_config = dataclasses.replace(config.model, precision="float32")
     return build_model(model_config, image_shape, config.training.seed, num_classes)
+
+
+def _build_networks(
+    config: ModelConfig, encoder: dict[str, Any], decoder: dict[str, Any]
+) -> tuple[Sequential, Sequential]:
+    """Builds encoder and decoder from their ends: shapes, features and seed of each."""
+    shared = {"activation": ACTIVATIONS[config.activation], "dtype": tf.as_dtype(config.precision)}
+    if config.network == "mlp":
+        shared["gated"] = config.dense_layer == "gated"
+        return (
+            mlp_encoder(**encoder, **shared, units=config.encoder_units),
+            mlp_decoder(**decoder, **shared, units=config.decoder_units),
+        )
+    if config.network == "resnet":
+        shared["filters"] = config.sizes.resnet_filters
+        shared["blocks"] = config.sizes.resnet_blocks
+        shared["norm"] = config.normalization
+        return resnet_encoder(**encoder, **shared), resnet_decoder(**decoder, **shared)
+    shared["kernel_size"] = config.kernel_size
+    return (
+        conv_encoder(
+            **encoder,
+            **shared,
+            units=config.encoder_units,
+            filters=config.encoder_filters,
+            strides=config.encoder_strides,
+        ),
+        conv_decoder(
+            **decoder,
+            **shared,
+            units=config.decoder_units,
+            filters=config.decoder_filters,
+            strides=config.decoder_strides,
+        ),
+    )
 
 
 def _build_posterior(config: ModelConfig, seed: tf.Tensor) -> tf.Module:
@@ -153,7 +159,7 @@ def _build_prior(
     config: ModelConfig,
     image_shape: tuple[int, int, int],
     *,
-    encode: Callable[[tf.Tensor], Any],
+    encode: Callable[[tf.Tensor], tfp.distributions.Distribution],
     seed: tf.Tensor,
 ) -> tf.Module:
     latent_dim = config.sizes.latent_dim
@@ -176,7 +182,7 @@ def _build_prior(
     return priors.StandardPrior(latent_dim)
 
 
-def _build_likelihood(config: ModelConfig) -> tf.Module:
+def _build_likelihood(config: ModelConfig) -> likelihoods.Likelihood:
     if config.likelihood == "bernoulli":
         return likelihoods.BernoulliLikelihood()
     if config.likelihood == "continuous_bernoulli":

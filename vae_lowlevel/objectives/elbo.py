@@ -1,4 +1,4 @@
-"""The negative evidence lower bound and its weighted kin."""
+"""The negative evidence lower bound (ELBO) and its weighted variants."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ElboTerms(NamedTuple):
     Attributes:
         loss: what is minimised.
         elbo: -(distortion + rate), nats.
-        distortion: -log p(x|z), nats, one draw of z.
-        rate: KL(q(z|x) || p(z)), nats; of one draw, which may be negative, it is the mean over
-            many examples that counts.
-        mse: squared error a pixel of the likelihood's mean.
+        distortion: -log p(x|z) at one draw of z, nats.
+        rate: KL(q(z|x) || p(z)), nats. Without a closed form it is an estimate from the draw, which
+            can be negative; its mean over many examples is the KL.
+        mse: squared error per pixel and channel of the likelihood's mean.
     """
 
     loss: tf.Tensor
@@ -35,12 +35,13 @@ class ElboTerms(NamedTuple):
 class Elbo:
     """Computes loss = reconstruction + kl_weight(step) x KL.
 
-    `sum`: reconstruction = distortion, nats an example. `mean`: reconstruction is the error a
-    pixel (the likelihood's `pixel_loss`); the KL stays summed over the latent dimensions.
+    With `pixel_reduction="sum"`, the reconstruction is the distortion, in nats per example. With
+    "mean", it is the likelihood's `pixel_loss`, an error per pixel and channel; the KL is still
+    summed over the latent dimensions.
 
     With free bits, a latent dimension whose KL, averaged over the global batch, is at most
     `free_bits` nats adds the constant `free_bits` to the loss, and so no gradient. A KL estimated
-    from a draw has no parts; the bound is then D x `free_bits` for the whole.
+    from a draw is one number per example; its bound is D x `free_bits`.
 
     With a capacity, the loss is reconstruction + kl_weight x |mean KL - capacity(step)|, with the
     mean over the global batch.
@@ -48,20 +49,20 @@ class Elbo:
     Args:
         kl_weight: step -> weight.
         pixel_reduction: "sum" or "mean".
-        free_bits: nats a latent dimension.
-        kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at the
-            one draw of z; "auto" for the closed form if the model has it.
+        free_bits: nats per latent dimension.
+        kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at one
+            draw of z; "auto" for the closed form if the model has one.
         capacity: step -> nats per example; None for no capacity. Not together with free bits.
         bpd_dimensions: H W C, for a likelihood of discrete grey levels: `report` then adds bits per
             dimension. None for any other likelihood.
 
     Attributes:
-        terms: the names of the terms, in order.
-        schedules: step -> value of what changes over the run, by name.
+        terms: names of the terms, in order.
+        schedules: "kl_weight" and, with a capacity, "capacity"; see `types.Objective`.
 
     References:
         Higgins et al., "beta-VAE", 2017, eq. 4 (kl_weight).
-        Kingma et al., "Improved Variational Predictor with Inverse Autoregressive Flow", 2016,
+        Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", 2016,
         appendix C.8 (free bits).
         Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8 (capacity).
     """
@@ -96,7 +97,7 @@ class Elbo:
         step: tf.Tensor,
         global_mean: GlobalMean,
     ) -> ElboTerms:
-        """Returns the terms of every example.
+        """Returns the terms of each example.
 
         Args:
             model: a `VariationalAutoencoder` or `ConditionalVAE`.
@@ -124,7 +125,7 @@ class Elbo:
         if self.pixel_reduction == "mean":
             reconstruction = model.likelihood.pixel_loss(batch.image, log_prob, mse)
         free = self.free_bits * model.latent_dim / kl.shape[-1]
-        penalised = tf.reduce_sum(_above(free, kl, global_mean), -1)
+        penalised = tf.reduce_sum(_at_least(free, kl, global_mean), -1)
         if self.capacity is not None:
             penalised = distance_from_capacity(rate, self.capacity(step), global_mean)
         loss = reconstruction + self.kl_weight(step) * penalised
@@ -137,14 +138,14 @@ class Elbo:
         return {**means, "bpd": -means["elbo"] / (self.bpd_dimensions * math.log(2.0))}
 
     def is_analytic(self, model: ConditionedModel) -> bool:
-        """Returns whether the KL of this model is computed from the closed form."""
+        """Returns whether the KL of this model is computed from its closed form."""
         if self.kl_estimator == "auto":
             return model.has_closed_form_kl
         return self.kl_estimator == "analytic"
 
 
-def _above(free: float, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
-    """Puts the constant `free` for each part of the KL [B, parts] that is below it on average."""
+def _at_least(free: float, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:
+    """Replaces columns of the KL [B, 1 or D] by `free` where their mean is at most that."""
     if not free:
         return kl
     is_above = global_mean(tf.stop_gradient(kl)) > free
@@ -156,9 +157,9 @@ def distance_from_capacity(
 ) -> tf.Tensor:
     """Computes terms whose mean over the rows of all replicas is |mean rate - capacity|.
 
-    The term of a row is sign(mean rate - capacity) (rate - capacity). The sign is taken without
-    gradient, so that no all-reduce stands in the backward pass; the gradient of the terms' mean is
-    that of the distance, exactly. A row's own term may be negative.
+    The term of a row is sign(mean rate - capacity) (rate - capacity), which can be negative. The
+    sign has no gradient, so the backward pass has no all-reduce; the gradient of the mean of the
+    terms is still exactly that of the distance.
 
     Args:
         rate: float32 [B], nats.

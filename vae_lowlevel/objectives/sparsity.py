@@ -11,8 +11,8 @@ from vae_lowlevel.randomness import BatchNoise
 from vae_lowlevel.schedules import Schedule
 from vae_lowlevel.types import Batch, GlobalMean, Model, psnr
 
-# A mean activity of exactly 0 or 1 would cost infinitely much: a unit that is always silent, or
-# always on, costs what this distance from the bound costs, and its gradient is that there.
+# Mean activities are clipped to this distance from 0 and 1, where the penalty is infinite. The
+# gradient of a unit that is always off or always on is that at the clipped value.
 SMALLEST_ACTIVITY = 1e-6
 
 
@@ -21,11 +21,11 @@ class SparsityTerms(NamedTuple):
 
     Attributes:
         loss: what is minimised.
-        reconstruction: -log p(x|code) in nats, or the error a pixel (`pixel_reduction`).
-        penalty: the sparsity penalty before its weight, nats; a property of the batch, so the same
-            in every row.
+        reconstruction: -log p(x|code) in nats, or an error per pixel (`pixel_reduction`).
+        penalty: the sparsity penalty without its weight, nats; it depends on the whole batch and is
+            the same in every row.
         mean_activation: activity in [0, 1], averaged over the units.
-        mse: squared error a pixel of the reconstruction.
+        mse: squared error per pixel and channel of the reconstruction.
         psnr: -10 log10(mse), dB.
     """
 
@@ -38,19 +38,19 @@ class SparsityTerms(NamedTuple):
 
 
 class Sparsity:
-    """Computes loss = reconstruction + sparsity_weight x penalty.
+    """Computes loss = reconstruction + weight x penalty.
 
     penalty = sum_j KL(Bernoulli(target) || Bernoulli(m_j)), with m_j the activity of unit j,
     averaged over the global batch.
 
     Args:
-        target: wanted mean activity of a unit, in (0, 1).
+        target: desired mean activity of a unit, in (0, 1).
         weight: of the penalty.
-        pixel_reduction: "sum" or "mean", as in the ELBO.
+        pixel_reduction: "sum" or "mean", as for `Elbo`.
 
     Attributes:
-        terms: the names of the terms, in order.
-        schedules: what changes over the run, by name: nothing here.
+        terms: names of the terms, in order.
+        schedules: empty.
 
     References:
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011, sec. 3 (UFLDL).
@@ -72,7 +72,7 @@ class Sparsity:
         step: tf.Tensor,
         global_mean: GlobalMean,
     ) -> SparsityTerms:
-        """Returns the terms of every example.
+        """Returns the terms of each example.
 
         Args:
             model: a `SparseAutoencoder`.
@@ -110,9 +110,9 @@ class Sparsity:
 def bernoulli_penalty(activity: tf.Tensor, target: float, global_mean: GlobalMean) -> tf.Tensor:
     """Computes sum_j KL(Bernoulli(target) || Bernoulli(m_j)) of mean activities m_j, in nats.
 
-    The means m = global_mean(activity) are taken without gradient, so that no all-reduce stands in
-    the backward pass. Each row's gradient is that of sum_j KL'(m_j) activity_j instead: averaged
-    over the rows of all replicas, this is the gradient of the penalty, exactly.
+    The means m = global_mean(activity) have no gradient, so the backward pass has no all-reduce.
+    Each row has the gradient of sum_j KL'(m_j) activity_j instead, whose mean over the rows of all
+    replicas is exactly the gradient of the penalty.
 
     Args:
         activity: float32 [B, D] in [0, 1].
@@ -127,6 +127,6 @@ def bernoulli_penalty(activity: tf.Tensor, target: float, global_mean: GlobalMea
     kl = target * tf.math.log(target / mean)
     kl += (1.0 - target) * tf.math.log((1.0 - target) / (1.0 - mean))
     slope = (1.0 - target) / (1.0 - mean) - target / mean
-    # Zero in value, `slope` times the activity in gradient.
-    carrier = slope * (activity - tf.stop_gradient(activity))
-    return tf.reduce_sum(kl + carrier, -1)
+    # Its value is 0 and its gradient with respect to the activity is `slope`.
+    zero = slope * (activity - tf.stop_gradient(activity))
+    return tf.reduce_sum(kl + zero, -1)

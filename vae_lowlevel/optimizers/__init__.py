@@ -1,1 +1,1 @@
-"""Optimisers, gradient clipping and learning-rate schedules."""
+"""The optimiser, and what acts on gradients and weights: clipping, loss scaling, averaging."""

@@ -1,4 +1,4 @@
-"""Adam, fused: one operation a variable."""
+"""Adam, with one fused operation per variable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Adam(tf.Module):
     w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
 
     Args:
-        variables: what is updated; their moments are made here.
+        variables: those that `apply` updates; their moments are created here.
         beta1: decay of the first moment, in [0, 1).
         beta2: decay of the second moment, in [0, 1).
-        epsilon: added to the root, as in TensorFlow ("epsilon hat" of the paper).
+        epsilon: added to sqrt(v), as in TensorFlow ("epsilon hat" in the paper).
 
     References:
         Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, sec. 2.
@@ -47,19 +47,19 @@ class Adam(tf.Module):
         learning_rate: tf.Tensor,
         is_finite: tf.Tensor,
     ) -> None:
-        """Updates `variables`; changes nothing at all where `is_finite` is false.
+        """Updates `variables`; changes nothing where `is_finite` is false.
 
         Args:
             variables: those given to `__init__`, in the same order.
-            gradients: float32, one a variable; zeros where `is_finite` is false.
+            gradients: float32, one per variable; zeros where `is_finite` is false.
             learning_rate: float32 scalar.
             is_finite: bool scalar.
         """
         self.updates.assign_add(tf.cast(is_finite, tf.int64))
         count = tf.cast(tf.math.maximum(self.updates, 1), tf.float32)
         beta1_power, beta2_power = tf.math.pow(self.beta1, count), tf.math.pow(self.beta2, count)
-        # Decays of 1 with zero gradients leave the moments, a rate of 0 the variables, untouched:
-        # a skipped step without a branch around the update.
+        # With decays of 1 and zero gradients the moments stay, with a rate of 0 the variables: a
+        # step is skipped without a branch around the update.
         beta1 = tf.where(is_finite, self.beta1, 1.0)
         beta2 = tf.where(is_finite, self.beta2, 1.0)
         rate = tf.where(is_finite, learning_rate, 0.0)

@@ -1,4 +1,4 @@
-"""Makes gradients safe to apply: bounded in norm, and harmless where they are not finite."""
+"""Makes gradients safe to apply: bounded in norm, and zero where they are not finite."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow as tf
 
 
 class SafeGradients(NamedTuple):
-    """Gradients with what was found out about them.
+    """Gradients that are safe to apply.
 
     Attributes:
-        gradients: one float32 tensor a variable; all zero where `is_finite` is false.
+        gradients: one float32 tensor per variable; all zero where `is_finite` is false.
         norm: float32 scalar, the global norm before clipping.
-        is_finite: bool scalar.
+        is_finite: bool scalar, whether all gradients are finite.
     """
 
     gradients: list[tf.Tensor]
@@ -23,11 +23,11 @@ class SafeGradients(NamedTuple):
 
 
 def clip_gradients(gradients: Sequence[tf.Tensor], clip_norm: float | None) -> SafeGradients:
-    """Scales gradients to a global norm of at most `clip_norm`; zeros non-finite ones.
+    """Scales gradients to a global norm of at most `clip_norm`; returns zeros if any is not finite.
 
     Args:
-        gradients: one float32 tensor a variable.
-        clip_norm: the bound; None for none.
+        gradients: one float32 tensor per variable.
+        clip_norm: largest global norm; None for no bound.
 
     References:
         Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networks", 2013,

@@ -13,8 +13,9 @@ LARGEST_SCALE = 2.0**24
 class LossScale(tf.Module):
     """The factor on the loss that keeps small gradients from vanishing in float16.
 
-    Halved, to no less than 1, after a step whose gradients were not finite, which is skipped;
-    doubled after `growth_steps` good steps in a row. Powers of two, so that scaling rounds nothing.
+    After a step whose gradients are not finite, which is skipped, the scale is halved, to at least
+    1. After `growth_steps` good steps in a row it is doubled, to at most 2^24. It is always a power
+    of two, so scaling does not round.
 
     Args:
         growth_steps: good steps before the scale is doubled.
@@ -35,15 +36,15 @@ class LossScale(tf.Module):
             self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss to differentiate."""
+        """Returns the scaled loss, which is differentiated."""
         return self.scale * loss
 
     def unscale(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns the gradients of the loss itself, float32."""
+        """Returns the gradients of the unscaled loss, float32."""
         return [gradient / self.scale for gradient in gradients]
 
     def update(self, is_finite: tf.Tensor) -> None:
-        """Adapts the scale after a step.
+        """Changes the scale after a step, if necessary.
 
         Args:
             is_finite: bool scalar, whether the gradients of all replicas were finite.
