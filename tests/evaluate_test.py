@@ -223,7 +223,7 @@ def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_pa
     train.run(Config.from_flat(settings))
     shown = capsys.readouterr().out
     assert f"5 variables start from {exported}" in shown
-    assert "not restored: decoder/head/kernel: of shape [8, 64] there, [9, 64] here" in shown
+    assert "not restored: decoder/head/kernel: of shape [8, 64] in the checkpoint, [9, 64] here" in shown
     assert "frozen: encoder/dense_0/bias, encoder/dense_0/kernel, encoder/head/bias" in shown
     trained = load_model(str(tmp_path / "run"))
     for own, given in zip(trained.encoder.variables, source.encoder.variables, strict=True):

@@ -184,8 +184,8 @@ class Dataset:
             a stream with a length, from which rows are read as from `Examples`.
         validation: examples held out from the training split; may be empty.
         test: the test split.
-        class_names: one name a class; empty where the data have no classes.
-        factor_names: one name a column of `Examples.factors`.
+        class_names: one name per class; empty where the data have no classes.
+        factor_names: one name per column of `Examples.factors`.
     """
 
     train: Examples | StreamedExamples

@@ -64,11 +64,11 @@ def test_what_does_not_fit_is_listed_and_left_as_it_was(tiny_run, tiny_export, s
     before, expected = values(model), values(load_model(tiny_run))
     restored = restore_matching(find_weights(tiny_run if source == "run" else tiny_export), model)
     assert sorted(restored.differences) == [
-        "decoder/dense_0/kernel: of shape [3, 72] there, [2, 72] here",
-        "encoder/conv_2/bias: not there",
-        "encoder/conv_2/kernel: not there",
-        "encoder/head/bias: of shape [6] there, [4] here",
-        "encoder/head/kernel: of shape [8, 6] there, [8, 4] here",
+        "decoder/dense_0/kernel: of shape [3, 72] in the checkpoint, [2, 72] here",
+        "encoder/conv_2/bias: not in the checkpoint",
+        "encoder/conv_2/kernel: not in the checkpoint",
+        "encoder/head/bias: of shape [6] in the checkpoint, [4] here",
+        "encoder/head/kernel: of shape [8, 6] in the checkpoint, [8, 4] here",
     ]
     for name, value in values(model).items():
         wanted = expected if name in restored.names else before
@@ -79,14 +79,14 @@ def test_what_does_not_fit_is_listed_and_left_as_it_was(tiny_run, tiny_export, s
 def test_variables_that_are_only_there_are_listed(tiny_run):
     model = build(encoder_filters=(4,), encoder_strides=(2,))
     assert (
-        "encoder/conv_1/kernel: not here"
+        "encoder/conv_1/kernel: only in the checkpoint"
         in restore_matching(find_weights(tiny_run), model).differences
     )
 
 
 def test_a_model_that_shares_nothing_is_refused(tiny_run):
     model = build(network="mlp", encoder_units=(), decoder_units=(), latent_dim=5)
-    with pytest.raises(ConfigError, match=r"--init_from: nothing of .* fits"):
+    with pytest.raises(ConfigError, match=r"--init_from: no variable of .* fits"):
         restore_matching(find_weights(tiny_run), model)
 
 

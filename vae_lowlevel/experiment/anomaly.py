@@ -1,4 +1,4 @@
-"""How images like those a run was trained on score: what an export takes its threshold from.
+"""The anomaly scores of normal images, from which an export takes its threshold.
 
 The scores of the validation images are kept in the run folder, so that an export needs no data.
 """

@@ -34,7 +34,7 @@ DEFAULT_EPOCHS = 10
 
 
 class PreparedRun(NamedTuple):
-    """All that training a run takes, built and not yet started.
+    """All that the training of a run needs, built and not yet started.
 
     Attributes:
         state: at its initial values.

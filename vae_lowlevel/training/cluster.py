@@ -1,4 +1,4 @@
-"""Which processes train together, as their launcher tells each of them."""
+"""Which processes train together: read from what their launcher tells each of them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Cluster:
 
 
 def find_cluster(config: StrategyConfig, environment: Mapping[str, str]) -> Cluster:
-    """Finds the workers from what `cluster_resolver` names.
+    """Finds the workers by the resolver that `cluster_resolver` names.
 
     Args:
-        config: of the run.
+        config: which resolver, and its settings.
         environment: variables of this process.
 
     Raises:
@@ -96,10 +96,10 @@ def _read_slurm(port: int, environment: Mapping[str, str]) -> Cluster:
     if missing:
         raise ConfigError(
             f"--cluster_resolver=slurm: {', '.join(missing)} not set; start the workers with srun, "
-            "one task a worker"
+            "one task per worker"
         )
     tasks = int(environment["SLURM_STEP_NUM_TASKS"])
-    # One pretended GPU a task: the resolver cannot count tasks without; srun gives out the real.
+    # One pretended GPU per task: the resolver counts tasks by GPUs. srun assigns the real ones.
     resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
     )

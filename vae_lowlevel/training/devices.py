@@ -86,21 +86,21 @@ def show_device(device: str, index: int = 0) -> None:
 
 
 def device_type(strategy: tf.distribute.Strategy) -> str:
-    """Returns what training runs on: "TPU" by the strategy, "GPU" if one is shown, else "CPU"."""
+    """Returns what training runs on: "TPU", "GPU" if one is visible, or "CPU"."""
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return "TPU"
     return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
 
 
-# Nothing; forward and backward pass of a replica; all steps of a call in one program.
+# Nothing; the forward and backward pass of a replica; all steps of a call as one program.
 Compilation = Literal["none", "gradients", "block"]
 
 
 def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compilation:
-    """Returns what of training XLA compiles.
+    """Returns which part of training XLA compiles.
 
-    One GPU: the block. Several GPUs: the gradients of each, all-reduce and update outside. A TPU's
-    strategy compiles all that a replica does by itself.
+    One GPU: the block. Several GPUs: the gradients of each, with all-reduce and update outside. A
+    TPU: the strategy itself compiles the whole step of a replica.
 
     On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
     gain most from one compiled program.
@@ -108,25 +108,25 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
     Args:
         config: the run's settings.
         device: "CPU", "GPU" or "TPU".
-        replicas: on how many of them.
+        replicas: number of devices.
 
     Raises:
-        ConfigError: XLA was asked for, and cannot compile this.
+        ConfigError: `jit_compile` is true and XLA cannot compile this.
     """
     wanted, network = config.training.jit_compile, config.model.network
     if wanted == "false" or device == "TPU":
         return "none"
-    # XLA for CPUs has no all-reduce, which these losses need in the middle of the forward pass.
+    # These losses need an all-reduce in the forward pass, which XLA for CPUs does not have.
     if device == "CPU" and replicas > 1 and config.has_batch_means:
         if wanted == "true":
             raise ConfigError(
                 f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
-                f"sparse_autoencoder on {replicas} CPU replicas; take --jit_compile=auto"
+                f"sparse_autoencoder on {replicas} CPU replicas; use --jit_compile=auto"
             )
         return "none"
     if wanted == "auto" and device == "CPU" and network != "mlp":
         return "none"
-    # The block of a residual network takes XLA for CPUs minutes to compile.
+    # XLA for CPUs needs minutes to compile the block of a residual network.
     if replicas > 1 or (device == "CPU" and network == "resnet"):
         return "gradients"
     return "block"
@@ -135,8 +135,8 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
 def choose_call_steps(config: Config, device: str, compilation: Compilation) -> int:
     """Returns how many steps one call to the device runs, at most `steps_per_loop`.
 
-    TensorFlow 2.21 on a CPU does not repeat a float32 loop of steps bit for bit unless XLA compiled
-    it; one call a step does, at a cost of up to 5%. bfloat16 loops repeat.
+    On a CPU, TensorFlow 2.21 does not repeat a float32 loop of steps bit for bit unless XLA
+    compiled it; with one call per step it does, at a cost of up to 5%. bfloat16 loops repeat.
 
     Args:
         config: the run's settings.

@@ -1,4 +1,4 @@
-"""What each call of the train block receives: images, labels and which of them a step takes."""
+"""What each call of the train block receives: images, labels and which of them each step uses."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Call(NamedTuple):
 
 
 class Feed(Protocol):
-    """Gives the train block its data, by global step number alone, so that a run can resume.
+    """Supplies the train block with data, by global step number alone, so that a run can resume.
 
     Attributes:
-        steps_per_epoch: whole batches in an epoch.
+        steps_per_epoch: whole batches per epoch.
         call_steps: most steps of one call.
     """
 
@@ -45,7 +45,7 @@ class Feed(Protocol):
 
 
 class Order(Protocol):
-    """Which examples each step takes."""
+    """Which examples each step uses."""
 
     steps_per_epoch: int
 
@@ -59,7 +59,7 @@ class ResidentFeed:
     Args:
         images: uint8 [N, H, W, C], on the device; with several replicas, on each of them.
         labels: int32 [N], likewise.
-        order: which rows each step takes.
+        order: which rows each step uses.
         call_steps: most steps of one call.
     """
 
@@ -101,8 +101,8 @@ class StreamedFeed:
     """Reads batches ahead of training, and stacks those of a call.
 
     Attributes:
-        steps_per_epoch: whole batches in an epoch.
-        call_steps: most steps of one call; so many that its images are at most 64 MiB, or 1.
+        steps_per_epoch: whole batches per epoch.
+        call_steps: most steps of one call: its images are at most 64 MiB, or it is 1.
     """
 
     def __init__(
@@ -121,8 +121,8 @@ class StreamedFeed:
 
         Args:
             stream: the training split.
-            steps_per_epoch: whole batches in an epoch, at least 1.
-            batch_size: examples a step, over all workers.
+            steps_per_epoch: whole batches per epoch, at least 1.
+            batch_size: examples per step, over all workers.
             seed: of the run.
             call_steps: most steps of one call.
             worker: the part of every batch that this process trains on, from 0.
@@ -152,7 +152,7 @@ class StreamedFeed:
         self._next_step = -1
 
     def calls(self, step: int, steps: int) -> Iterator[Call]:
-        """See `Feed.calls`. The order of a call's own rows is that in which they are stacked."""
+        """See `Feed.calls`. The order of a call's own rows is the one in which they are stacked."""
         for first in range(step, step + steps, self.call_steps):
             count = min(self.call_steps, step + steps - first)
             batches = [self._batch(first + index) for index in range(count)]
@@ -180,7 +180,7 @@ class StreamedFeed:
             epoch, index = divmod(step, self.steps_per_epoch)
             raise DataError(
                 f"expected {self.steps_per_epoch} batches of {self._batch_size} examples in epoch "
-                f"{epoch + 1}, found {index}: the data became less while they were read"
+                f"{epoch + 1}, found {index}: the data were reduced while they were read"
             )
         return batch
 

@@ -49,7 +49,7 @@ class Trainer(NamedTuple):
 
     Attributes:
         state: changed by `train_block`.
-        feed: gives `train_block` its data.
+        feed: supplies `train_block` with data.
         train_block: runs the steps of a call of `feed` on the device.
         report: means of a step's columns -> those and what is derived from them.
     """

@@ -1,4 +1,4 @@
-"""Weights from another run, and weights that are not trained, by the names of variables.
+"""Variables by name: weights restored from another run, and weights that are not trained.
 
 A variable is named by its part of the model, layer and role: `encoder/conv_0/kernel`.
 """
@@ -13,10 +13,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.types import Model
 
 
 class Restored(NamedTuple):
-    """What a model took over from another one.
+    """What a model restored from the checkpoint of another one.
 
     Attributes:
         names: variables that were restored.
@@ -27,7 +28,7 @@ class Restored(NamedTuple):
     differences: list[str]
 
 
-def named_variables(model: tf.Module) -> dict[str, tf.Variable]:
+def named_variables(model: Model) -> dict[str, tf.Variable]:
     """Returns the variables of a model by their names, in the order of its parts."""
     named: dict[str, tf.Variable] = {}
     for part_name, part in vars(model).items():
@@ -40,8 +41,8 @@ def named_variables(model: tf.Module) -> dict[str, tf.Variable]:
     return named
 
 
-def restore_matching(checkpoint: str, model: tf.Module) -> Restored:
-    """Gives a model's variables the saved values of those with the same name and shape.
+def restore_matching(checkpoint: str, model: Model) -> Restored:
+    """Restores the variables of a model that a checkpoint has with the same name and shape.
 
     Args:
         checkpoint: prefix of the files, of the best weights of a run or of an export.
@@ -49,7 +50,7 @@ def restore_matching(checkpoint: str, model: tf.Module) -> Restored:
 
     Raises:
         RunError: the checkpoint cannot be read.
-        ConfigError: not one variable matches.
+        ConfigError: no variable matches.
     """
     try:
         reader = tf.train.load_checkpoint(checkpoint)
@@ -59,19 +60,19 @@ def restore_matching(checkpoint: str, model: tf.Module) -> Restored:
     shapes = reader.get_variable_to_shape_map()
     variables = named_variables(model)
     restored = []
-    differences = [f"{name}: not here" for name in keys if name not in variables]
+    differences = [f"{name}: only in the checkpoint" for name in keys if name not in variables]
     for name, variable in variables.items():
         here, there = variable.shape.as_list(), shapes.get(keys.get(name))
         if there is None:
-            differences.append(f"{name}: not there")
+            differences.append(f"{name}: not in the checkpoint")
         elif here != there:
-            differences.append(f"{name}: of shape {there} there, {here} here")
+            differences.append(f"{name}: of shape {there} in the checkpoint, {here} here")
         else:
             variable.assign(reader.get_tensor(keys[name]))
             restored.append(name)
     if not restored:
         listed = "\n  ".join(differences)
-        raise ConfigError(f"--init_from: nothing of {checkpoint} fits this model:\n  {listed}")
+        raise ConfigError(f"--init_from: no variable of {checkpoint} fits this model:\n  {listed}")
     return Restored(restored, differences)
 
 
@@ -88,7 +89,7 @@ def _named_keys(reader: tf.train.CheckpointReader) -> dict[str, str]:
     return keys
 
 
-def choose_trained(model: tf.Module, freeze: str | None) -> list[tf.Variable]:
+def choose_trained(model: Model, freeze: str | None) -> list[tf.Variable]:
     """Returns the trainable variables of a model that no pattern names.
 
     Args:
@@ -111,11 +112,11 @@ def choose_trained(model: tf.Module, freeze: str | None) -> list[tf.Variable]:
         if not any(_is_named(names[id(variable)], pattern) for pattern in patterns)
     ]
     if not trained:
-        raise ConfigError(f"--freeze={freeze} leaves nothing to train of\n  {listed}")
+        raise ConfigError(f"--freeze={freeze} leaves nothing to train among\n  {listed}")
     return trained
 
 
-def describe_frozen(model: tf.Module, trained: Iterable[tf.Variable]) -> str:
+def describe_frozen(model: Model, trained: Iterable[tf.Variable]) -> str:
     """Returns the names of the variables that are not among `trained`."""
     kept = {id(variable) for variable in trained}
     return ", ".join(

@@ -16,7 +16,7 @@ import tqdm
 
 from vae_lowlevel.types import Examples, Model, to_unit
 
-# Between two plain lines within an epoch.
+# Seconds between two plain lines within an epoch.
 LINE_SECONDS = 30.0
 
 BLOCK_TERMS = ("loss", "distortion", "rate", "reconstruction", "penalty")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from vae_lowlevel.types import Model
+
 
 class TrainState(tf.Module):
     """Model, optimiser and step: saved and restored together.
@@ -23,7 +25,7 @@ class TrainState(tf.Module):
 
     def __init__(
         self,
-        model: tf.Module,
+        model: Model,
         optimizer: tf.Module,
         *,
         trained: Sequence[tf.Variable] | None = None,
@@ -41,6 +43,6 @@ class TrainState(tf.Module):
         self.trained_variables = lambda: trained
 
     @property
-    def evaluated_model(self) -> tf.Module:
+    def evaluated_model(self) -> Model:
         """The model that is validated, kept as the best and exported: the averaged one, if any."""
         return self.model if self.averaged is None else self.averaged.model

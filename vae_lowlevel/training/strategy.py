@@ -19,14 +19,14 @@ def join_workers(config: StrategyConfig) -> Workers:
     """Finds the processes that train together and builds the strategy that spans their devices.
 
     Everything of a run is built inside the strategy's scope and every step goes through its `run`.
-    To be called before TensorFlow does anything else: a cluster is joined when its runtime starts,
-    and waits until all workers are there.
+    Call it before TensorFlow does anything else: a cluster is joined when the runtime starts, which
+    waits for all workers.
 
     Args:
         config: of the run.
 
     Raises:
-        ConfigError: devices or workers are not there.
+        ConfigError: devices or workers are missing.
     """
     kind = config.distribution_strategy
     if kind == "mirrored":
@@ -43,7 +43,7 @@ def place_on_replicas(strategy: tf.distribute.Strategy, array: np.ndarray) -> An
     if strategy.num_replicas_in_sync == 1:
         return tf.constant(array)
     if isinstance(strategy, tf.distribute.TPUStrategy):
-        # Anything but a variable would go from the host to the TPU again at every step.
+        # Anything but a variable would be copied from the host to the TPU at every step.
         with strategy.scope():
             return tf.Variable(array, trainable=False)
 
@@ -57,10 +57,10 @@ def place_on_replicas(strategy: tf.distribute.Strategy, array: np.ndarray) -> An
 
 
 def check_batch_size(batch_size: int, replicas: int, accumulate_steps: int) -> None:
-    """Checks that every replica gets the same number of examples.
+    """Checks that every replica can have the same number of examples.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the batch size is not a multiple.
     """
     if batch_size % (replicas * accumulate_steps):
         raise ConfigError(
@@ -71,7 +71,7 @@ def check_batch_size(batch_size: int, replicas: int, accumulate_steps: int) -> N
 
 
 def _take_gpus(num_gpus: int | None) -> int:
-    """Shows TensorFlow the first `num_gpus` GPUs, or all; returns how many."""
+    """Makes the first `num_gpus` GPUs visible to TensorFlow, or all; returns how many."""
     gpus = tf.config.get_visible_devices("GPU")
     if num_gpus is None:
         return len(gpus)
@@ -86,7 +86,7 @@ def _build_mirrored(num_gpus: int | None) -> tf.distribute.Strategy:
     if gpus:
         return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(gpus)])
     cpus = tf.config.list_logical_devices("CPU")
-    # Collectives between logical CPUs of one process mix up when there are several in a step.
+    # Several collectives in one step, between logical CPUs of one process, mix up their messages.
     return tf.distribute.MirroredStrategy(
         [cpu.name for cpu in cpus], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )

@@ -1,4 +1,4 @@
-"""The processes that train together, and what they have to agree on."""
+"""The processes that train together, and what they must agree on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Workers:
         return self.index == 0
 
     def share(self, value: float) -> list[float]:
-        """Returns the value of every worker; all of them have to call it at the same point."""
+        """Returns the value of every worker; all workers must call it at the same point."""
         if self.count == 1:
             return [value]
         own = tf.one_hot(self.index, self.count, dtype=tf.float64) * value
@@ -46,7 +46,7 @@ class Workers:
         """Checks that all workers have the same value.
 
         Raises:
-            RunError: they have not; says `remedy`.
+            RunError: the values differ; the message ends with `remedy`.
         """
         values = self.share(value)
         if len(set(values)) > 1:
@@ -69,9 +69,9 @@ class Workers:
             if self.count == 1:
                 raise
             raise RunError(
-                f"worker {self.index} of {self.count} lost another one, so training stopped; what "
-                "happened is in the other's output. Start all of them again with the same command "
-                "to go on from the latest checkpoint. TensorFlow says: " + _reason(lost)
+                f"worker {self.index} of {self.count} lost another one, so training stopped; the "
+                "output of the other says why. Start all of them again with the same command to "
+                "resume from the latest checkpoint. TensorFlow says: " + _reason(lost)
             ) from lost
 
     def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
