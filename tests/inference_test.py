@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -7,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from vae_lowlevel import inference
-from vae_lowlevel.config.flags import read_run
 from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load
 
 
@@ -18,7 +19,7 @@ def call(*words):
 
 
 def test_images(tiny_run, count):
-    test = load_dataset(read_run(tiny_run).data).test
+    test = load_dataset(RunFolder(tiny_run).read_config().data).test
     return test.image[:count].astype(np.float32) / 255.0
 
 
@@ -107,22 +108,25 @@ def test_what_is_written_can_be_read_again(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "the first word must be one of encode, reconstruct, sample, interpolate"),
-        (["paint"], "must be one of encode, reconstruct, sample, interpolate, got 'paint'"),
-        (["sample", "--output=x.npz"], "--model_dir is needed"),
-        (["sample", "--model_dir=m"], "--output is needed"),
-        (["sample", "--model_dir=m", "--output=x.jpg"], "must end in .npz or .png, got 'x.jpg'"),
-        (["encode", "--model_dir=m", "--output=x.png"], "must end in .npz, got 'x.png'"),
-        (["sample", "--model_dir=m", "--output=no/x.png"], "there is no folder no"),
-        (["sample", "--model_dir=m", "--output=x.png", "--input=y.npy"], "leave out --input=y.npy"),
-        (["sample", "--model_dir=m", "--output=x.png", "--count=0"], "--count must be at least 1"),
-        (["interpolate", "--model_dir=m", "--output=x.png", "--steps=1"], "--steps must be at lea"),
+        ([], "first word .*encode, reconstruct, sample, interpolate"),
+        (["paint"], "encode, reconstruct, sample, interpolate.*'paint'"),
+        (["sample", "--output=x.npz"], "--model_dir .*a run folder or an export"),
+        (["sample", "--model_dir=m"], r"--output .*\.npz or \.png"),
+        (["sample", "--model_dir=m", "--output=x.jpg"], r"--output.*\.npz or \.png.*'x\.jpg'"),
+        (["encode", "--model_dir=m", "--output=x.png"], r"--output.*encode.*\.npz, .*'x\.png'"),
+        (["sample", "--model_dir=m", "--output=no/x.png"], r"--output=no/x\.png.*no folder no"),
+        (["sample", "--model_dir=m", "--output=x.png", "--input=y.npy"], r"out --input=y\.npy"),
+        (["sample", "--model_dir=m", "--output=x.png", "--count=0"], "--count.* at least 1.* 0"),
+        (
+            ["interpolate", "--model_dir=m", "--output=x.png", "--steps=1"],
+            "--steps.*at least 2.* 1",
+        ),
         (["sample", "more", "--model_dir=m", "--output=x.png"], "not a flag: 'more'"),
     ],
 )
 def test_bad_command_lines(words, message, capsys):
     assert call(*words) == 2
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_images_of_an_export_have_to_be_given(tiny_export, tmp_path, capsys):
@@ -139,26 +143,26 @@ def test_a_folder_that_is_no_model(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("command", "array", "message"),
     [
-        ("encode", np.zeros([2, 28, 28]), "x.npy: images must have shape"),
-        ("encode", np.zeros([0, 12, 12]), "expected at least one image, found none"),
-        ("interpolate", np.zeros([1, 12, 12]), "expected 2 or more, got 1"),
+        ("encode", np.zeros([2, 28, 28]), r"x\.npy: .*\[N, 12, 12, 1\].*\[2, 28, 28\]"),
+        ("encode", np.zeros([0, 12, 12]), r"x\.npy: .*at least one image"),
+        ("interpolate", np.zeros([1, 12, 12]), "2 or more images, got 1"),
     ],
 )
 def test_images_that_do_not_fit(tiny_run, tmp_path, capsys, command, array, message):
     np.save(tmp_path / "x.npy", array)
     words = [f"--input={tmp_path / 'x.npy'}", f"--output={tmp_path / 'y.npz'}"]
     assert call(command, f"--model_dir={tiny_run}", *words) == 1
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "y.npz").exists()
 
 
 def test_help_answers_without_tensorflow():
     program = (
         "import sys\n"
-        "from vae_lowlevel import export, inference, startup\n"
+        "from vae_lowlevel import cli, export, inference\n"
         "assert inference.main(['--help']) == 0\n"
         "assert inference.main(['paint']) == 2\n"
-        "assert startup.main('', export.ExportOptions, export.run, ['--help']) == 0\n"
+        "assert cli.main('', export.ExportOptions, export.run, ['--help']) == 0\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
     shown = subprocess.run(

@@ -51,7 +51,10 @@ def is_folder(path: str) -> bool:
 
 def list_folder(path: str) -> list[str]:
     """Returns the names of the entries of a folder."""
-    return _gfile().listdir(path) if is_remote(path) else os.listdir(path)
+    if not is_remote(path):
+        return os.listdir(path)
+    # In buckets, the names of folders end in "/".
+    return [name.rstrip("/") for name in _gfile().listdir(path)]
 
 
 def make_folder(path: str) -> None:

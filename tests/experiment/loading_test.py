@@ -50,6 +50,19 @@ def test_the_newest_version_is_loaded(tiny_export, tmp_path, monkeypatch):
     assert loaded == [str(tmp_path / "10")]
 
 
+@pytest.mark.parametrize("parent", [False, True])
+def test_an_export_at_an_address_is_loaded(tiny_export, tmp_path, images, parent):
+    address = f"ram://{tmp_path.name}"
+    for source in filter(os.path.isfile, map(str, pathlib.Path(tiny_export).rglob("*"))):
+        copy = os.path.join(address, "1", os.path.relpath(source, tiny_export))
+        tf.io.gfile.makedirs(os.path.dirname(copy))
+        tf.io.gfile.copy(source, copy)
+    found = load(address if parent else f"{address}/1").encode(images)
+    np.testing.assert_allclose(found.z_mean, load(tiny_export).encode(images).z_mean, atol=1e-6)
+    with pytest.raises(RunError, match=r"ram://.*/2: .*no such folder"):
+        load(f"{address}/2")
+
+
 def test_a_run_that_was_moved_loads_with_its_weights(tiny_run, run_copy):
     for here, there in zip(
         load_model(tiny_run).trainable_variables,

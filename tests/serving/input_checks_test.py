@@ -31,15 +31,15 @@ def ask(check, spec, value, rewrites=None):
 
 
 def check_image(image):
-    return check_shape(image, IMAGE, "encode")
+    return check_shape(image, IMAGE, "encode: image")
 
 
 def check_seed(seed):
-    return check_shape(seed, SEED, "sample")
+    return check_shape(seed, SEED, "sample: seed")
 
 
 def check_range(image):
-    return check_unit_range(image, IMAGE, "encode")
+    return check_unit_range(image, "encode: image")
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])

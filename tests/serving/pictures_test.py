@@ -8,7 +8,10 @@ GREY, COLOUR = (12, 10, 1), (12, 10, 3)
 
 
 def decode(pictures, image_shape=GREY):
-    function = tf.function(lambda contents: decode_pictures(contents, image_shape, "encode_bytes"))
+    name = "encode_bytes: image_bytes"
+    function = tf.function(
+        lambda contents: decode_pictures(contents, name, image_shape=image_shape)
+    )
     return function(tf.constant(pictures, tf.string)).numpy()
 
 

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from vae_lowlevel.experiment.loading import load, load_model
-from vae_lowlevel.serving.predictor import CHUNK, unit_images
+from vae_lowlevel.serving.array_checks import unit_images
+from vae_lowlevel.serving.predictor import CHUNK
 
 
 @pytest.fixture(scope="module")
-def inference(tiny_run):
+def predictor(tiny_run):
     return load(tiny_run)
 
 
@@ -21,62 +22,62 @@ def images():
 
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
-def test_any_length_gives_what_the_model_gives(inference, model, images, count):
-    encoded = inference.encode(images[:count])
+def test_any_length_gives_what_the_model_gives(predictor, model, images, count):
+    encoded = predictor.encode(images[:count])
     assert encoded.z_mean.shape == encoded.z_log_var.shape == (count, 3)
     if count:
         posterior = model.encode(images[:count])
         np.testing.assert_allclose(encoded.z_mean, posterior.mean(), atol=1e-5)
         np.testing.assert_allclose(np.exp(encoded.z_log_var), posterior.variance(), rtol=1e-4)
-    reconstruction = inference.reconstruct(images[:count])
+    reconstruction = predictor.reconstruct(images[:count])
     assert reconstruction.dtype == np.float32
     assert reconstruction.shape == (count, 12, 12, 1)
-    np.testing.assert_allclose(inference.decode(encoded.z_mean), reconstruction, atol=1e-6)
+    np.testing.assert_allclose(predictor.decode(encoded.z_mean), reconstruction, atol=1e-6)
 
 
-def test_a_row_does_not_depend_on_how_many_there_are(inference, images):
-    everything = inference.encode(images).z_mean
-    np.testing.assert_array_equal(inference.encode(images[:1]).z_mean, everything[:1])
-    np.testing.assert_array_equal(inference.encode(images[:67]).z_mean, everything[:67])
+def test_a_row_does_not_depend_on_how_many_there_are(predictor, images):
+    everything = predictor.encode(images).z_mean
+    np.testing.assert_array_equal(predictor.encode(images[:1]).z_mean, everything[:1])
+    np.testing.assert_array_equal(predictor.encode(images[:67]).z_mean, everything[:67])
 
 
-def test_samples_begin_alike_whatever_their_count(inference):
-    many = inference.sample(CHUNK + 2, seed=3)
+def test_samples_begin_alike_whatever_their_count(predictor):
+    many = predictor.sample(CHUNK + 2, seed=3)
     assert many.shape == (CHUNK + 2, 12, 12, 1)
-    np.testing.assert_array_equal(inference.sample(2, seed=3), many[:2])
-    np.testing.assert_array_equal(inference.sample(CHUNK + 1, seed=3), many[: CHUNK + 1])
-    assert inference.sample(0).shape == (0, 12, 12, 1)
-    assert np.abs(inference.sample(2, seed=4) - many[:2]).max() > 1e-3
+    np.testing.assert_array_equal(predictor.sample(2, seed=3), many[:2])
+    np.testing.assert_array_equal(predictor.sample(CHUNK + 1, seed=3), many[: CHUNK + 1])
+    assert predictor.sample(0).shape == (0, 12, 12, 1)
+    assert np.abs(predictor.sample(2, seed=4) - many[:2]).max() > 1e-3
     assert np.abs(many[0] - many[1]).max() > 1e-3
 
 
-def test_samples_are_those_of_the_signature(inference, model):
+def test_samples_are_those_of_the_signature(predictor, model):
     words = np.array([[row, 3] for row in range(4)], np.int32)
     z = np.stack([model.prior().sample(seed=seed) for seed in words])
-    np.testing.assert_allclose(inference.sample(4, seed=3), inference.decode(z), atol=1e-6)
+    np.testing.assert_allclose(predictor.sample(4, seed=3), predictor.decode(z), atol=1e-6)
 
 
-def test_interpolation_is_straight_between_posterior_means(inference, images):
-    line = inference.interpolate(images[:2], images[2:4], steps=5)
+def test_interpolation_is_straight_between_posterior_means(predictor, images):
+    line = predictor.interpolate(images[:2], images[2:4], steps=5)
     assert line.shape == (2, 5, 12, 12, 1)
-    np.testing.assert_allclose(line[:, 0], inference.reconstruct(images[:2]), atol=1e-6)
-    np.testing.assert_allclose(line[:, -1], inference.reconstruct(images[2:4]), atol=1e-6)
-    start, end = inference.encode(images[:2]).z_mean, inference.encode(images[2:4]).z_mean
-    np.testing.assert_allclose(line[:, 1], inference.decode(0.75 * start + 0.25 * end), atol=1e-6)
-    assert inference.interpolate(images[:0], images[:0], steps=2).shape == (0, 2, 12, 12, 1)
+    np.testing.assert_allclose(line[:, 0], predictor.reconstruct(images[:2]), atol=1e-6)
+    np.testing.assert_allclose(line[:, -1], predictor.reconstruct(images[2:4]), atol=1e-6)
+    start, end = predictor.encode(images[:2]).z_mean, predictor.encode(images[2:4]).z_mean
+    np.testing.assert_allclose(line[:, 1], predictor.decode(0.75 * start + 0.25 * end), atol=1e-6)
+    assert predictor.interpolate(images[:0], images[:0], steps=2).shape == (0, 2, 12, 12, 1)
 
 
-def test_8_bit_images_are_floats_times_255(inference):
+def test_8_bit_images_are_floats_times_255(predictor):
     pixels = np.random.default_rng(1).integers(0, 256, [3, 12, 12, 1], np.uint8)
-    wanted = inference.encode(pixels.astype(np.float64) / 255.0)
-    np.testing.assert_allclose(inference.encode(pixels).z_mean, wanted.z_mean, atol=1e-6)
+    wanted = predictor.encode(pixels.astype(np.float64) / 255.0)
+    np.testing.assert_allclose(predictor.encode(pixels).z_mean, wanted.z_mean, atol=1e-6)
     np.testing.assert_array_equal(
-        inference.encode(pixels[..., 0]).z_mean, inference.encode(pixels).z_mean
+        predictor.encode(pixels[..., 0]).z_mean, predictor.encode(pixels).z_mean
     )
 
 
-def test_the_shape_is_known(inference):
-    assert (inference.image_shape, inference.latent_dim) == ((12, 12, 1), 3)
+def test_the_shape_is_known(predictor):
+    assert (predictor.image_shape, predictor.latent_dim) == ((12, 12, 1), 3)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,8 @@ def test_the_shape_is_known(inference):
         (np.full([2, 12, 12, 1], np.nan), r"in \[0, 1\]"),
     ],
 )
-def test_wrong_images_are_refused(inference, array, message):
-    for method in (inference.encode, inference.reconstruct):
+def test_wrong_images_are_refused(predictor, array, message):
+    for method in (predictor.encode, predictor.reconstruct):
         with pytest.raises(ValueError, match=message):
             method(array)
 
@@ -114,21 +115,27 @@ def test_images_of_several_channels_need_them_all():
         (np.full([2, 3], 1e300), "finite"),
     ],
 )
-def test_wrong_latents_are_refused(inference, z, message):
+def test_wrong_latents_are_refused(predictor, z, message):
     with pytest.raises(ValueError, match=message):
-        inference.decode(z)
+        predictor.decode(z)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda model, x: model.sample(-1), "count must be at least 0, got -1"),
-        (lambda model, x: model.sample(1, seed=-1), "seed must be in .*, got -1"),
-        (lambda model, x: model.sample(1, seed=2**31), "seed must be in .*, got 2147483648"),
-        (lambda model, x: model.interpolate(x[:2], x[:2], 1), "steps must be at least 2, got 1"),
-        (lambda model, x: model.interpolate(x[:2], x[:3], 4), "of one length, got 2 and 3"),
+        (lambda predictor, x: predictor.sample(-1), "count must be at least 0, got -1"),
+        (lambda predictor, x: predictor.sample(1, seed=-1), "seed must be in .*, got -1"),
+        (
+            lambda predictor, x: predictor.sample(1, seed=2**31),
+            "seed must be in .*, got 2147483648",
+        ),
+        (
+            lambda predictor, x: predictor.interpolate(x[:2], x[:2], 1),
+            "steps must be at least 2, got 1",
+        ),
+        (lambda predictor, x: predictor.interpolate(x[:2], x[:3], 4), "equal lengths, got 2 and 3"),
     ],
 )
-def test_wrong_numbers_are_refused(inference, images, call, message):
+def test_wrong_numbers_are_refused(predictor, images, call, message):
     with pytest.raises(ValueError, match=message):
-        call(inference, images)
+        call(predictor, images)

@@ -1,11 +1,14 @@
+import os
+
 import pytest
+import tensorflow as tf
 
 from vae_lowlevel.serving.publish import newest_export, next_version, versions
 
 
 def make_export(folder):
-    folder.mkdir(parents=True)
-    (folder / "saved_model.pb").touch()
+    tf.io.gfile.makedirs(str(folder))
+    tf.io.write_file(os.path.join(folder, "saved_model.pb"), b"")
 
 
 def test_only_integer_names_are_versions_in_numeric_order(tmp_path):
@@ -36,3 +39,19 @@ def test_newest_export_of_a_parent_is_the_highest_version_that_is_one(tmp_path):
 def test_newest_export_of_another_folder_is_none(tmp_path):
     assert newest_export(str(tmp_path)) is None
     assert newest_export(str(tmp_path / "missing")) is None
+
+
+def test_an_export_at_an_address_is_found(tmp_path):
+    address = f"ram://{tmp_path.name}/exports"
+    for name in ("9", "10", "x"):
+        make_export(os.path.join(address, name))
+    assert versions(address) == ["9", "10"]
+    assert newest_export(address) == f"{address}/10"
+    assert newest_export(f"{address}/9") == f"{address}/9"
+    assert newest_export(f"{address}/missing") is None
+
+
+def test_names_of_folders_in_a_bucket_end_in_a_slash(monkeypatch):
+    monkeypatch.setattr(tf.io.gfile, "isdir", lambda path: True)
+    monkeypatch.setattr(tf.io.gfile, "listdir", lambda path: ["9/", "10/", "models.config"])
+    assert versions("gs://bucket/saved_models/fashion") == ["9", "10"]

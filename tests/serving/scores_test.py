@@ -7,8 +7,8 @@ import tensorflow as tf
 from vae_lowlevel import assembly
 from vae_lowlevel.config import ModelConfig
 from vae_lowlevel.models.vae import VariationalAutoencoder
-from vae_lowlevel.serving.scores import score_terms
-from vae_lowlevel.serving.signatures import SCORE_DRAWS, ServingModel
+from vae_lowlevel.serving.scores import SCORE_DRAWS, score_terms
+from vae_lowlevel.serving.signatures import ServingModel
 
 
 def build(**settings):
@@ -77,6 +77,7 @@ class WithoutPrior:
     """A model of codes alone, as the sparse autoencoder is."""
 
     vae: VariationalAutoencoder
+    has_prior = False
 
     def embed(self, image):
         return self.vae.embed(image)

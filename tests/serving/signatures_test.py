@@ -155,6 +155,21 @@ def test_an_anomaly_scores_above_the_threshold(serving, model, images):
     assert np.sum(found) == 2
 
 
+def test_the_threshold_can_be_set_after_measuring_with_the_model_that_is_saved(
+    model, images, tmp_path
+):
+    serving = ServingModel(model)
+    scores = serving.score(images)["anomaly_score"].numpy()
+    serving.anomaly_threshold.assign(np.sort(scores)[2] + 0.01)
+    np.testing.assert_array_equal(
+        serving.score(images)["is_anomaly"], scores > serving.anomaly_threshold.numpy()
+    )
+    tf.saved_model.save(serving, str(tmp_path), signatures=serving.signatures)
+    saved = tf.saved_model.load(str(tmp_path))
+    assert saved.anomaly_threshold.numpy() == serving.anomaly_threshold.numpy()
+    assert np.sum(saved.score(images)["is_anomaly"]) == 2
+
+
 def test_an_image_scores_the_same_in_any_batch(serving, images):
     together = serving.score(images)["elbo"]
     alone = [serving.score(image[None])["elbo"][0] for image in images]

@@ -10,9 +10,10 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
+from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.export import export_run
 from vae_lowlevel.serving import version_folder
 from vae_lowlevel.serving.examples import make_example_inputs
 from vae_lowlevel.serving.server_files import BATCH_SIZES, write_server_files
@@ -114,7 +115,7 @@ def test_every_request_example_has_its_curl_line(tiny_export):
     assert all(line.endswith("/v1/models/tiny:predict") for line in lines if "curl -d" in line)
 
 
-def test_an_export_that_answers_otherwise_is_given_up(serving_model, tmp_path, monkeypatch):
+def test_an_export_that_answers_differently_is_not_published(serving_model, tmp_path, monkeypatch):
     true_save = tf.saved_model.save
 
     bias = serving_model.model.decoder.layers[0].bias
@@ -126,7 +127,7 @@ def test_an_export_that_answers_otherwise_is_given_up(serving_model, tmp_path, m
 
     monkeypatch.setattr(tf.saved_model, "save", save_another)
     try:
-        with pytest.raises(RunError, match=r"does not answer as the model does:\n.*image differs"):
+        with pytest.raises(RunError, match=r"not answer as the model does:\n.*image differs"):
             version_folder.write_version(str(tmp_path), serving_model, "a", with_warmup=False)
     finally:
         bias.assign(before)
@@ -182,14 +183,16 @@ def test_threshold_is_the_quantile_of_the_validation_scores(tiny_run, tiny_expor
 
 
 def test_options_of_an_export(tiny_run, tmp_path):
-    folder = export_run(
-        tiny_run,
-        str(tmp_path),
+    options = ExportOptions(
+        model_dir=tiny_run,
+        export_dir=str(tmp_path),
         name="other",
         anomaly_quantile=0.5,
         interpolation_steps=3,
         serving_precision="bfloat16",
     )
+    folder = export_run(options)
+    assert folder == str(tmp_path / "other" / "1")
     loaded = tf.saved_model.load(folder)
     images = np.full([2, 12, 12, 1], 0.5, np.float32)
     assert loaded.interpolate(images, images)["image"].shape == (2, 3, 12, 12, 1)
@@ -200,7 +203,8 @@ def test_options_of_an_export(tiny_run, tmp_path):
 
 
 def test_with_xla_there_is_no_warmup(tiny_run, tmp_path, unchecked):
-    folder = pathlib.Path(export_run(tiny_run, str(tmp_path), export_platforms="xla"))
+    options = ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path), export_platforms="xla")
+    folder = pathlib.Path(export_run(options))
     assert not (folder / WARMUP_FILE).exists()
     content = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     functions = content.meta_graphs[0].graph_def.library.function

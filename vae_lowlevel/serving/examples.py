@@ -1,4 +1,4 @@
-"""Example inputs for every signature, and requests made of them, ready for curl."""
+"""Example inputs for every signature, also as request files for curl."""
 
 from __future__ import annotations
 
@@ -10,70 +10,72 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.types import to_unit
+
+FOLDER = "request_examples"
+ROWS = 2
 
 Inputs = dict[str, np.ndarray]
 
-ROWS = 2
+_INTRODUCTION = """# Requests for `{name}`
+
+`*.instances.json` contains rows, each with its inputs; the response has `predictions`, one per row.
+`*.inputs.json` contains columns; the response has `outputs`. In this folder, with a server that
+listens for REST on port 8501:
+
+```bash"""
 
 
-def make_example_inputs(serving_model: Any) -> dict[str, Inputs]:
-    """Returns two rows of each input of each signature.
+def make_example_inputs(serving_model: ServingModel) -> dict[str, Inputs]:
+    """Returns `ROWS` rows of each input of each signature.
 
-    Pictures are drawn by the model itself, where it can, in 256 levels, so that as a PNG they are
-    the same.
-
-    Args:
-        serving_model: a `ServingModel`.
+    Images are decoded by the model itself and rounded to 256 levels, so that a PNG file holds
+    exactly the same pixels.
     """
-    specs = {name: function.input_signature for name, function in serving_model.signatures.items()}
-    pixels = _draw_pixels(serving_model)
+    model = serving_model.model
+    pixels = _decode_pixels(serving_model)
     image = to_unit(pixels).numpy()
-    known = {
+    z = np.linspace(-1.0, 1.0, ROWS * model.latent_dim, dtype=np.float32)
+    values = {
         "image": image,
         "image_a": image,
         "image_b": image[::-1],
-        "z": np.linspace(-1.0, 1.0, ROWS * serving_model.model.latent_dim, dtype=np.float32),
+        "z": z.reshape(ROWS, -1),
         "seed": np.array([3, 4], np.int64),
         "temperature": np.array([0.5, 1.0], np.float32),
         "label": np.zeros([ROWS], np.int32),
     }
-    known["z"] = known["z"].reshape(ROWS, -1)
-    if any(spec.name == "image_bytes" for inputs in specs.values() for spec in inputs):
+    if "encode_bytes" in serving_model.signatures:
         pictures = [tf.io.encode_png(picture).numpy() for picture in pixels]
-        known["image_bytes"] = np.array(pictures, object)
+        values["image_bytes"] = np.array(pictures, object)
     return {
-        name: {spec.name: known[spec.name] for spec in inputs} for name, inputs in specs.items()
+        name: {spec.name: values[spec.name] for spec in function.input_signature}
+        for name, function in serving_model.signatures.items()
     }
 
 
-def _draw_pixels(serving_model: Any) -> np.ndarray:
-    """Returns uint8 [2, H, W, C]."""
+def _decode_pixels(serving_model: ServingModel) -> np.ndarray:
+    """Returns uint8 [ROWS, H, W, C]."""
     z = tf.random.stateless_normal([ROWS, serving_model.model.latent_dim], [3, 4])
     model = serving_model.model.conditioned_on(tf.zeros([ROWS], tf.int32))
-    drawn = model.decode(z).mean().numpy()
-    return np.round(np.clip(drawn, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-FOLDER = "request_examples"
+    image = model.decode(z).mean().numpy()
+    return np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def write_request_examples(folder: str, name: str, examples: dict[str, Inputs]) -> None:
     """Writes `<signature>.instances.json`, `<signature>.inputs.json` and a README of curl lines.
 
     Args:
-        folder: of the version.
-        name: of the model on the server.
+        folder: the version's folder.
+        name: name of the model on the server.
         examples: inputs of each signature.
     """
     folder = os.path.join(folder, FOLDER)
     os.makedirs(folder)
     lines = [_INTRODUCTION.format(name=name)]
     for signature, inputs in examples.items():
-        for form, content in (
-            ("instances", to_instances(inputs)),
-            ("inputs", to_inputs(inputs)),
-        ):
+        for form, content in (("instances", to_instances(inputs)), ("inputs", to_inputs(inputs))):
             file_name = f"{signature}.{form}.json"
             request = {"signature_name": signature, form: content}
             with open(os.path.join(folder, file_name), "w", encoding="utf-8") as file:
@@ -84,25 +86,15 @@ def write_request_examples(folder: str, name: str, examples: dict[str, Inputs]) 
         file.write("\n".join([*lines, "```", ""]))
 
 
-_INTRODUCTION = """# Requests for `{name}`
-
-`*.instances.json` has a row of inputs after another and is answered by `predictions`, a row each;
-`*.inputs.json` has the columns and is answered by `outputs`. In this folder, with a server that
-listens for REST on port 8501:
-
-```bash"""
-
-
 def to_instances(inputs: Inputs) -> list[Any]:
-    """Returns the row form: an object for each row, or its value alone if there is one input."""
+    """Returns the row form: one object per row, or its bare value if there is one input."""
     rows = next(iter(inputs.values())).shape[0]
     objects = [{key: to_json(value[row]) for key, value in inputs.items()} for row in range(rows)]
-    if len(inputs) == 1:
-        # Bare, except base64: TensorFlow Serving would take a lone {"b64": ...} for it, but
-        # `{"image_bytes": {"b64": ...}}` is what its documentation shows.
-        (key,) = inputs
-        return objects if key.endswith("_bytes") else [row[key] for row in objects]
-    return objects
+    # Bytes stay in an object: TensorFlow Serving would accept a bare {"b64": ...} too, but its
+    # documentation shows `{"image_bytes": {"b64": ...}}`.
+    if len(inputs) > 1 or "image_bytes" in inputs:
+        return objects
+    return [value for row in objects for value in row.values()]
 
 
 def to_inputs(inputs: Inputs) -> dict[str, Any]:
@@ -111,7 +103,7 @@ def to_inputs(inputs: Inputs) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """Returns numbers as lists, shortened to 6 digits, and bytes as TensorFlow Serving wants them.
+    """Returns numbers as lists, rounded to 6 digits, and bytes as {"b64": ...}.
 
     Args:
         value: an array, or one element of an array of bytes.

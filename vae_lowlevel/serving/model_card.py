@@ -1,4 +1,4 @@
-"""The model card of an export: what it is, how good it is, how it is asked, what it is not for.
+"""The model card of an export: what it is, its test metrics, signatures, limits and recipe.
 
 References:
     Mitchell et al., "Model Cards for Model Reporting", 2019.
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_lowlevel import files
-from vae_lowlevel.config import Config
 from vae_lowlevel.serving.signatures import ServingModel
 
 FILE = "MODEL_CARD.md"
@@ -20,22 +19,26 @@ FILE = "MODEL_CARD.md"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a model card says of the run behind an export.
+    """What a model card tells about the run behind an export.
 
     Attributes:
-        name: of the export.
-        config: the run's settings.
-        flagfile: the same as a flagfile.
-        metrics: of the test split, name -> number; empty where the run was not measured.
+        name: name of the export.
+        dataset: name of the data set.
+        network: kind of networks.
+        likelihood: kind of p(x|z).
+        flagfile: all settings of the run, as a flagfile.
+        metrics: name -> value on the test split; empty if the run was not evaluated.
         checkpoint: name of the exported weights.
-        anomaly_quantile: of the normal images' scores, where the threshold is.
-        anomaly_split: which images these are.
-        precision: of the hidden layers as exported.
-        figures: pictures to show, paths.
+        anomaly_quantile: part of the normal images whose scores do not exceed the threshold.
+        anomaly_split: the split these images are from.
+        precision: number format of the hidden layers in the export.
+        figures: paths of the pictures to show.
     """
 
     name: str
-    config: Config
+    dataset: str
+    network: str
+    likelihood: str
     flagfile: str
     metrics: Mapping[str, Any]
     checkpoint: str
@@ -49,9 +52,9 @@ def write_model_card(folder: str, serving_model: ServingModel, facts: RunFacts) 
     """Writes `MODEL_CARD.md` and copies the pictures it shows.
 
     Args:
-        folder: of the version.
-        serving_model: what was saved there.
-        facts: of the run.
+        folder: the version's folder.
+        serving_model: the exported model.
+        facts: about the run.
     """
     figures = os.path.join(folder, "figures")
     for path in facts.figures:
@@ -70,20 +73,19 @@ def write_model_card(folder: str, serving_model: ServingModel, facts: RunFacts) 
 
 
 def _head(serving_model: ServingModel, facts: RunFacts) -> str:
-    config = facts.config
     height, width, channels = serving_model.model.image_shape
     parameters = sum(variable.shape.num_elements() for variable in serving_model.model.variables)
     return f"""# {facts.name}
 
-A {type(serving_model.model).__name__} of images of {height} x {width} x {channels}, trained on \
-`{config.data.dataset}` with vae_lowlevel.
+A {type(serving_model.model).__name__} for images of {height} x {width} x {channels}, trained on \
+`{facts.dataset}` with vae_lowlevel.
 
 | | |
 |---|---|
-| network | {config.model.network} |
+| network | {facts.network} |
 | latent dimensions | {serving_model.model.latent_dim} |
-| likelihood | {config.model.likelihood} |
-| numbers learned | {parameters:,} |
+| likelihood | {facts.likelihood} |
+| parameters | {parameters:,} |
 | hidden layers | {facts.precision}; inputs, outputs and distributions are float32 |
 | weights | `{facts.checkpoint}` |"""
 
@@ -97,7 +99,7 @@ def _metrics(facts: RunFacts) -> str:
     if not rows:
         return ""
     heading = (
-        "## Test split\n\nNats an image, unless the name says otherwise.\n\n| | |\n|---|---|\n"
+        "## Test split\n\nNats per image, unless the name says otherwise.\n\n| | |\n|---|---|\n"
     )
     return heading + "\n".join(rows)
 
@@ -108,7 +110,7 @@ def _pictures(facts: RunFacts) -> str:
 
 
 def _signatures(serving_model: ServingModel) -> str:
-    lines = ["## Signatures", "", "B, the number of rows, is free; 0 is allowed.", ""]
+    lines = ["## Signatures", "", "B is the number of rows; it may be 0.", ""]
     lines += ["| signature | inputs | outputs |", "|---|---|---|"]
     for name, function in serving_model.signatures.items():
         outputs = function.get_concrete_function().structured_outputs
@@ -130,12 +132,13 @@ def _limits(serving_model: ServingModel, facts: RunFacts) -> str:
     threshold = float(serving_model.anomaly_threshold.numpy())
     return f"""## Limits
 
-- Images are {height} x {width} x {channels}, float32 in [0, 1]; others are refused by name.
-- It knows what `{facts.config.data.dataset}` shows. Other images are encoded and reconstructed
-  as if they were such images.
+- Images must be {height} x {width} x {channels}, float32 in [0, 1]. Others are refused with a
+  message that names the input.
+- The model was trained on `{facts.dataset}` only. Other images are encoded and reconstructed as if
+  they were from that data set.
 - `is_anomaly` is `anomaly_score` > {threshold:.6g}, which {1.0 - facts.anomaly_quantile:.2%} of the
-  {facts.anomaly_split} images exceed. An unusual image can score low; simple ones often do. Try it
-  on anomalies of your own before you rely on it.
-- Where the KL has a closed form, `score` takes `distortion` at the posterior mean, so its `elbo` is
-  a little above that of the test metrics, which draw from the posterior.
-- Samples and reconstructions are means of p(x|z): smoother than the images themselves."""
+  {facts.anomaly_split} images exceed. An unusual image can have a low score; simple images often
+  do. Test it on your own anomalies before you rely on it.
+- Where the KL has a closed form, `score` computes `distortion` at the posterior mean, so its `elbo`
+  is a little higher than that of the test metrics, which use draws from the posterior.
+- Samples and reconstructions are means of p(x|z), so they are smoother than the images."""

@@ -9,34 +9,34 @@ from vae_lowlevel.types import to_unit
 PNG_BEGINNING = b"\x89PNG\r\n\x1a\n"
 JPEG_BEGINNING = b"\xff\xd8\xff"
 
-# Channels that both formats can be decoded to.
+# Numbers of channels that both formats can be decoded to.
 CHANNELS = (1, 3)
 
 
 def decode_pictures(
-    contents: tf.Tensor, image_shape: tuple[int, int, int], signature: str
+    contents: tf.Tensor, name: str, *, image_shape: tuple[int, int, int]
 ) -> tf.Tensor:
-    """Decodes pictures of one size; colours become grey, or grey colours, as the model wants.
+    """Decodes pictures of one size, and converts between colour and grey as the model requires.
 
     The size is read from a picture's header and compared before anything is decoded, so that a
     small file of a huge picture does no harm.
 
     Args:
         contents: string [B], each the content of a PNG or JPEG file; B may be 0.
+        name: for messages: "<signature>: <input>".
         image_shape: (H, W, C) of the model, C 1 or 3.
-        signature: for the messages.
 
     Returns:
-        float32 [B, H, W, C] in [0, 1]. A value that is no such picture fails as an invalid argument
-        that names the signature and the row, or, for a file damaged behind its header, by the
-        message of TensorFlow's decoder.
+        float32 [B, H, W, C] in [0, 1]. Anything else than such a picture fails as an invalid
+        argument that names the signature, the input and the row. A file that is damaged after its
+        header fails with the message of TensorFlow's decoder.
     """
 
     def decode(row_and_content: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         row, content = row_and_content
         is_png = _begins_with(content, PNG_BEGINNING)
         is_jpeg = _begins_with(content, JPEG_BEGINNING)
-        picture = [f"{signature}: image_bytes, row", row]
+        picture = [f"{name}, row", row]
         is_picture = tf.debugging.Assert(
             tf.logical_or(is_png, is_jpeg),
             [*picture, "is not a PNG or JPEG picture; bytes found:", tf.strings.length(content)],
@@ -59,12 +59,12 @@ def decode_pictures(
 
 
 def _begins_with(content: tf.Tensor, beginning: bytes) -> tf.Tensor:
-    # Of a text shorter than `len` the whole is compared, where a `pos` behind its end would fail.
+    # A text shorter than `len` is compared as a whole; a `pos` after its end would fail.
     return tf.equal(tf.strings.substr(content, 0, len(beginning)), beginning)
 
 
 def _png_size(content: tf.Tensor) -> tf.Tensor:
-    """Returns height and width, int32 [2], by the IHDR chunk; zeros where the file ends earlier."""
+    """Returns height and width, int32 [2], by the IHDR chunk; zeros where it is missing."""
     header = tf.strings.substr(content, 0, 24)
     numbers = tf.io.decode_raw(header, tf.uint8, fixed_length=24)[16:]
     width, height = tf.unstack(tf.reshape(tf.cast(numbers, tf.int32), [2, 4]))

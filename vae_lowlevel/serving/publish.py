@@ -1,4 +1,4 @@
-"""Writes an export so that whoever watches the folder sees whole versions only."""
+"""Versions of an export: finds the newest, and adds one so that others see whole versions only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from vae_lowlevel import files
 from vae_lowlevel.errors import RunError
+
+_STAGING = ".publishing-"
+# Longer than any export takes: an older folder was left by a killed process.
+_STALE_SECONDS = 24 * 3600.0
 
 
 def versions(folder: str) -> list[str]:
     """Returns the integer names in a folder, oldest first; none if there is no such folder."""
-    if not os.path.isdir(folder):
+    if not files.is_folder(folder):
         return []
-    names = [name for name in os.listdir(folder) if name.isascii() and name.isdecimal()]
+    names = [name for name in files.list_folder(folder) if name.isascii() and name.isdecimal()]
     return sorted(names, key=int)
 
 
@@ -29,16 +34,15 @@ def next_version(folder: str) -> str:
 
 
 def newest_export(path: str) -> str | None:
-    """Returns `path` if it is an export, else its newest version that is one, else None."""
+    """Returns `path` if it is an export, else the newest version in it that is one, else None.
+
+    Args:
+        path: a folder, or an address such as gs://bucket/saved_models/fashion.
+    """
     for folder in (path, *(os.path.join(path, name) for name in reversed(versions(path)))):
-        if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+        if files.is_file(os.path.join(folder, "saved_model.pb")):
             return folder
     return None
-
-
-_STAGING = ".publishing-"
-# Older than any export takes: what a killed one left behind.
-_STALE_SECONDS = 24 * 3600.0
 
 
 def publish(
@@ -46,14 +50,14 @@ def publish(
 ) -> str:
     """Writes the next version `<base_dir>/<name>/<version>`.
 
-    It is written to a hidden folder in `base_dir` and renamed, so a version is there whole or not
-    at all, and two that publish at once get two versions.
+    It is written to a hidden folder in `base_dir` and renamed, so a version appears complete or not
+    at all, and two processes that publish at the same time get two versions.
 
     Args:
-        write: fills the folder it is given, which is there and empty.
-        base_dir: folder of all exports; made if missing.
+        write: fills the empty folder it receives.
+        base_dir: folder of all exports, on a disk; created if missing.
         name: one folder name.
-        keep_versions: how many versions to keep, the newest; None for all.
+        keep_versions: number of newest versions to keep; None for all.
 
     Returns:
         The version's folder.
@@ -88,7 +92,7 @@ def _move_to_next_version(staging: str, folder: str) -> str:
         try:
             os.rename(staging, target)
         except OSError as error:
-            # Another process took this version after we counted: there is a higher one now.
+            # Another process took this version after we counted; the next one is free.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
         else:
@@ -96,12 +100,12 @@ def _move_to_next_version(staging: str, folder: str) -> str:
 
 
 def _prune(base_dir: str, folder: str, keep_versions: int) -> None:
-    """Removes all but the newest versions; each is out of sight before it loses a file."""
+    """Removes all but the newest versions; each is hidden before it loses a file."""
     for version in versions(folder)[:-keep_versions]:
         hidden = os.path.join(base_dir, f"{_STAGING}{uuid.uuid4().hex}")
         try:
             os.rename(os.path.join(folder, version), hidden)
-        except FileNotFoundError:  # Another export prunes, too.
+        except FileNotFoundError:  # Another export pruned it.
             continue
         shutil.rmtree(hidden)
 
@@ -111,7 +115,7 @@ def _remove_stale(base_dir: str) -> None:
         path = os.path.join(base_dir, name)
         try:
             age = time.time() - os.path.getmtime(path)
-        except FileNotFoundError:  # Another export is done with it.
+        except FileNotFoundError:  # Another export has finished with it.
             continue
         if name.startswith(_STAGING) and age > _STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

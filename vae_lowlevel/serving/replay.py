@@ -1,9 +1,9 @@
-"""Replays requests against an export, the way TensorFlow Serving answers them; a program.
+"""A program that sends requests to an export in the way TensorFlow Serving does.
 
-It imports TensorFlow alone, none of this package: what works here works without it. Standard input
-is a pickled `(folder, requests)` as `replay` takes them, read after TensorFlow was imported, so
-that the import costs no time while the export is being written. What is wrong goes to standard
-output; exit code 0 when nothing is.
+It imports TensorFlow and nothing of this package, so what works here works without the package.
+Standard input is a pickled `(folder, requests)`, the arguments of `replay`. It is read after
+TensorFlow is imported: the import runs while the export is being written. Faults are written to
+standard output, one per line; the exit code is 0 if there are none.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import sys
 
 
 def replay(folder: str, requests: list) -> list[str]:
-    """Answers requests through a session, by the tag and the names that the export gives.
+    """Computes requests in a session, by the tag and the tensor names of the export.
 
     Args:
-        folder: of the export's version.
-        requests: (signature, {input: serialised TensorProto}, wanted, tolerance); wanted is
-            {output: array}, of which an output may differ by `tolerance` times its largest number,
-            at least 1, or None where all that is asked for is an answer of finite numbers.
+        folder: the export's version folder.
+        requests: (signature, {input: serialised TensorProto}, wanted, tolerance). `wanted` is
+            {output: array}; an output may differ from it by `tolerance` times the largest absolute
+            value of the array, at least 1. None if any finite numbers will do.
 
     Returns:
-        One line for each fault.
+        One line per fault.
     """
     import numpy as np
     import tensorflow as tf
@@ -57,13 +57,13 @@ def replay(folder: str, requests: list) -> list[str]:
 
 
 def main() -> int:
-    """Reads what to do, replays it and returns the exit code."""
+    """Replays the requests of standard input and returns the exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow  # noqa: F401 - while the export is being written
+    import tensorflow  # noqa: F401 - early, while the export is being written
 
     try:
         folder, requests = pickle.load(sys.stdin.buffer)
-    except EOFError:  # The export was given up.
+    except EOFError:  # The export failed before there were requests.
         return 1
     faults = replay(folder, requests)
     print("\n".join(faults))

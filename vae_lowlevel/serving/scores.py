@@ -1,27 +1,34 @@
-"""How well a model knows an image, the same at every call."""
+"""How well a model describes an image, the same at every call."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from vae_lowlevel.types import ConditionedModel
 
-def score_terms(model: tf.Module, image: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Computes the terms of the bound, or what a model without a prior has of them.
+# Draws from the posterior that `score` averages where the KL has no closed form.
+SCORE_DRAWS = 16
 
-    Where the KL has a closed form, `distortion` is taken at the point that stands for the image.
-    Where it has none, both terms are means over the draws that `noise` makes of the posterior, the
-    same noise for every image.
+
+def score_terms(
+    model: ConditionedModel, image: tf.Tensor, noise: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Computes the terms of the evidence lower bound; the distortion alone without a prior.
+
+    Where the KL has a closed form, `distortion` is computed at the embedding of the image. Where it
+    has none, both terms are means over the draws from the posterior that `noise` gives, the same
+    noise for every image.
 
     Args:
-        model: a model given its labels.
+        model: a model that knows the labels of the batch.
         image: float32 [B, H, W, C] in [0, 1].
-        noise: of N(0, 1), float32 [K, D].
+        noise: from N(0, 1), float32 [S, D].
 
     Returns:
         float32 [B] each, nats: `distortion`, -log p(x|z); with a prior `rate`, KL(q(z|x) || p(z)),
         and `elbo` = -(distortion + rate); `anomaly_score`, the sum of the terms.
     """
-    if not hasattr(model, "prior"):
+    if not model.has_prior:
         distortion = -model.decode(model.embed(image)).log_prob(image)
         return {"distortion": distortion, "anomaly_score": distortion}
     posterior = model.encode(image)

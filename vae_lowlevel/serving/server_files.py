@@ -1,4 +1,4 @@
-"""Settings for `tensorflow_model_server`, beside the versions of a model."""
+"""Settings for `tensorflow_model_server`, in the same folder as the versions of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MODELS_FILE = "models.config"
 BATCHING_FILE = "batching_parameters.txt"
 MONITORING_FILE = "monitoring.config"
 
-# Sizes to which the server fills its batches up; a request of more rows than the last is refused.
+# Sizes to which the server pads its batches; a request of more rows than the last is refused.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 _MODELS = """\
@@ -19,13 +19,13 @@ model_config_list {{
     name: "{name}"
     base_path: "/models/{name}"
     model_platform: "tensorflow"
-    # The newest version, as it appears. To roll back, or to serve two versions side by side, name
-    # them instead:
+    # Serves the newest version as soon as it appears. To roll back, or to serve two versions at the
+    # same time, name them instead:
     #   model_version_policy {{ specific {{ versions: 1 versions: 2 }} }}
-    # and give them names that clients can ask for (/v1/models/{name}/labels/stable:predict):
+    # and give them labels that clients can request (/v1/models/{name}/labels/stable:predict):
     #   version_labels {{ key: "stable" value: 1 }}
     #   version_labels {{ key: "canary" value: 2 }}
-    # The server refuses labels of versions that are not loaded yet, as at its start none is, unless
+    # The server refuses labels of versions that are not loaded yet (none is when it starts), unless
     # it is started with --allow_version_labels_for_unavailable_models=true.
     model_version_policy {{ latest {{ num_versions: 1 }} }}
   }}
@@ -34,16 +34,16 @@ model_config_list {{
 
 _BATCHING = """\
 # --batching_parameters_file of tensorflow_model_server, with --enable_batching=true: requests that
-# wait at the same time are answered as one batch.
+# wait at the same time are computed as one batch.
 # A request of more rows than max_batch_size is refused.
 max_batch_size {{ value: {largest} }}
-# How long a request waits for company; one that stays alone waits that long in vain.
+# How long a request waits for others; a lone request waits this long for nothing.
 batch_timeout_micros {{ value: 1000 }}
-# Batches that may wait; beyond, requests are answered as unavailable.
+# Batches that may wait; further requests are answered as unavailable.
 max_enqueued_batches {{ value: 100 }}
-# Batches in work at once: as many as the machine has cores.
+# Batches computed at the same time: the number of cores of the machine.
 num_batch_threads {{ value: {threads} }}
-# Batches are filled up to one of these sizes, which the warm-up file has requests of.
+# Batches are padded to one of these sizes; the warm-up file has requests of each.
 {allowed}
 """
 
@@ -57,11 +57,11 @@ prometheus_config {
 
 
 def write_server_files(folder: str, name: str) -> None:
-    """Writes the settings into a model's folder; those that are there stay as they are.
+    """Writes the settings into a model's folder; existing files are kept as they are.
 
     Args:
-        folder: of the model's versions.
-        name: of the model on the server.
+        folder: folder of the model's versions.
+        name: name of the model on the server.
     """
     allowed = "\n".join(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)
     batching = _BATCHING.format(
@@ -73,10 +73,10 @@ def write_server_files(folder: str, name: str) -> None:
 
 
 def _write_new(path: str, text: str) -> None:
-    """Writes a file that is not there yet; a server that reads it sees all of it."""
+    """Writes a file unless it exists; a server that reads it sees it complete."""
     if os.path.exists(path):
         return
-    beside = f"{path}.{os.getpid()}.partial"
-    with open(beside, "w", encoding="utf-8") as file:
+    partial = f"{path}.{os.getpid()}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(beside, path)
+    os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""What a version's folder holds: the SavedModel, checked, and what belongs to it."""
+"""Fills a version's folder: the SavedModel, its request examples and its warm-up file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vae_lowlevel.serving.server_files import BATCH_SIZES
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.warmup import read_warmup, write_warmup
 
-# Between two ways to run the same float32 graph; and where hidden layers have 8 bits.
+# Relative, between two ways to run the same graph; bfloat16 has 8 significant bits.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
@@ -28,18 +28,18 @@ def write_version(
     precision: str = "float32",
     with_warmup: bool = True,
 ) -> None:
-    """Saves a model and tries every signature in a process that imports TensorFlow alone.
+    """Saves a model and tests every signature in a process that imports TensorFlow alone.
 
     Args:
-        folder: to fill.
-        serving_model: a fresh module, built outside any strategy's scope.
-        name: of the model on the server.
-        precision: of its hidden layers, for the tolerance.
-        with_warmup: write the warm-up file; a server that refuses XLA could not load a version
-            that has both.
+        folder: an existing folder.
+        serving_model: a model that was built outside any strategy's scope.
+        name: name of the model on the server.
+        precision: number format of its hidden layers, for the tolerance.
+        with_warmup: write the warm-up file. A server that refuses XLA could not load a version that
+            has both XLA and this file.
 
     Raises:
-        RunError: a signature of the saved model does not answer as the model does.
+        RunError: the outputs of a saved signature differ from those of the model.
     """
     with _start_replay() as replaying:
         tf.saved_model.save(serving_model, folder, signatures=serving_model.signatures)
@@ -52,18 +52,8 @@ def write_version(
         _finish_replay(replaying, folder, requests)
 
 
-def _finish_replay(replaying: subprocess.Popen, folder: str, requests: list[tuple]) -> None:
-    task = pickle.dumps((os.path.abspath(folder), requests))
-    faults, log = replaying.communicate(task)
-    if replaying.returncode:
-        raise RunError(
-            "the export was given up, for it does not answer as the model does:\n"
-            + (faults or log).decode(errors="replace").rstrip()
-        )
-
-
 def _start_replay() -> subprocess.Popen:
-    # Isolated (-I): neither the working directory nor PYTHONPATH offers it this package.
+    # Isolated (-I): it finds this package neither in the working directory nor by PYTHONPATH.
     return subprocess.Popen(
         [sys.executable, "-I", replay.__file__],
         stdin=subprocess.PIPE,
@@ -75,7 +65,7 @@ def _start_replay() -> subprocess.Popen:
 def _example_requests(
     serving_model: ServingModel, examples: dict[str, Inputs], tolerance: float
 ) -> list[tuple]:
-    """Returns the examples with the model's own answers, as `replay` takes them."""
+    """Returns the examples with the model's own outputs, in the form that `replay` takes."""
     requests = []
     for signature, inputs in examples.items():
         answer = serving_model.signatures[signature](**inputs)
@@ -85,3 +75,13 @@ def _example_requests(
         }
         requests.append((signature, content, wanted, tolerance))
     return requests
+
+
+def _finish_replay(replaying: subprocess.Popen, folder: str, requests: list[tuple]) -> None:
+    task = pickle.dumps((os.path.abspath(folder), requests))
+    faults, log = replaying.communicate(task)
+    if replaying.returncode:
+        raise RunError(
+            "nothing was exported: the saved signatures do not answer as the model does:\n"
+            + (faults or log).decode(errors="replace").rstrip()
+        )

@@ -1,8 +1,8 @@
-"""The warm-up file: requests that TensorFlow Serving answers itself before a version goes live.
+"""The warm-up file: requests that TensorFlow Serving computes before it serves a version.
 
-The package `tensorflow-serving-api` has the messages too, but an export must not depend on an
-extra. Only the fields that a warm-up needs are declared, in a descriptor pool of their own, so that
-both can be imported in one process.
+Its messages are declared here because an export must not depend on the extra package
+`tensorflow-serving-api`. Only the fields that a warm-up needs are declared, in a descriptor pool of
+their own, so that both packages can be imported in one process.
 
 References:
     tensorflow/serving, tensorflow_serving/apis/{prediction_log,predict,model}.proto.
@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
 from vae_lowlevel.serving.examples import Inputs
+
+# Where TensorFlow Serving looks for it, within a version's folder.
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 _PACKAGE = "tensorflow.serving"
 _FILE = "vae_lowlevel/prediction_log.proto"
@@ -26,7 +28,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 
 def _field(name: str, number: int, kind: str = "", *, repeated: bool = False) -> _Field:
-    """Declares a field: of the message `kind`, or a string."""
+    """Declares a field: a message of type `kind`, or a string."""
     return _Field(
         name=name,
         number=number,
@@ -36,7 +38,8 @@ def _field(name: str, number: int, kind: str = "", *, repeated: bool = False) ->
     )
 
 
-def _build_messages() -> dict[str, type]:
+def _declare_messages() -> dict[str, type]:
+    """Returns the message classes by full name."""
     pool = descriptor_pool.DescriptorPool()
     _add_with_dependencies(pool, tensor_pb2.DESCRIPTOR)
     file = descriptor_pb2.FileDescriptorProto(name=_FILE, package=_PACKAGE, syntax="proto3")
@@ -69,26 +72,22 @@ def _add_with_dependencies(pool: descriptor_pool.DescriptorPool, file: object) -
     pool.AddSerializedFile(file.serialized_pb)
 
 
-PredictionLog = _build_messages()[f"{_PACKAGE}.PredictionLog"]
-
-
-# Where TensorFlow Serving looks, within a version's folder.
-WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+PredictionLog = _declare_messages()[f"{_PACKAGE}.PredictionLog"]
 
 
 def write_warmup(
     folder: str, name: str, examples: dict[str, Inputs], batch_sizes: Sequence[int]
 ) -> None:
-    """Writes one request for each signature and batch size.
+    """Writes one request per signature and batch size.
 
-    All rows and numbers of an input are one value, which a tensor message holds once: the file
-    stays small however large images and batches are.
+    All elements of an input have the same value, which a tensor message holds once, so the file
+    stays small for large images and batches.
 
     Args:
-        folder: of the version.
-        name: of the model on the server.
+        folder: the version's folder.
+        name: name of the model on the server.
         examples: inputs of each signature, for their dtypes, shapes and first values.
-        batch_sizes: those the server will use.
+        batch_sizes: the batch sizes that the server will use.
     """
     path = os.path.join(folder, WARMUP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -100,18 +99,15 @@ def write_warmup(
                 request.model_spec.name = name
                 request.model_spec.signature_name = signature
                 for key, value in inputs.items():
-                    tensor = _filled(value.flat[0], [size, *value.shape[1:]], value.dtype)
+                    # One value for the whole shape.
+                    shape, dtype = [size, *value.shape[1:]], tf.as_dtype(value.dtype)
+                    tensor = tf.make_tensor_proto(value.flat[0], dtype, shape)
                     request.inputs[key].ParseFromString(tensor.SerializeToString())
                 writer.write(log.SerializeToString())
 
 
-def _filled(value: object, shape: list[int], dtype: np.dtype) -> tf.compat.v1.TensorProto:
-    """Returns a tensor message that holds one value for all of a shape."""
-    return tf.make_tensor_proto(value, tf.as_dtype(dtype), shape)
-
-
 def read_warmup(folder: str) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yields signature and inputs, as serialised `TensorProto`, of each request in the file."""
+    """Yields the signature and the inputs, serialised `TensorProto`, of each request."""
     for record in tf.data.TFRecordDataset(os.path.join(folder, WARMUP_FILE)):
         request = PredictionLog.FromString(record.numpy()).predict_log.request
         inputs = {key: value.SerializeToString() for key, value in request.inputs.items()}

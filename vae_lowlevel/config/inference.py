@@ -1,0 +1,63 @@
+"""Settings of inference: which command, on what, to which file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from vae_lowlevel.config.fields import Options, check, option
+from vae_lowlevel.errors import ConfigError
+
+COMMANDS = ("encode", "reconstruct", "sample", "interpolate")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InferenceOptions(Options):
+    """Inference."""
+
+    command: str | None = option(
+        None,
+        "What to do; also the first word of the command line.",
+        choices=COMMANDS,
+    )
+    model_dir: str | None = option(
+        None, "Run folder, version of an export, or folder of the versions (the newest is used)."
+    )
+    output: str | None = option(None, "File to write: .npz, or .png for images.")
+    input: str | None = option(
+        None,
+        "Images, .npy, .npz or .png: uint8, or float in [0, 1], of shape [N, H, W, C]. "
+        "Default: the first test images of the run's data.",
+    )
+    count: int = option(16, "Number of samples, or of test images without --input.", at_least=1)
+    seed: int = option(0, "sample: seed of the draws.", at_least=0, below=2**31)
+    label: int | None = option(
+        None,
+        "Class of all images, for a conditional model; -1 for an unknown class. Default: the "
+        "labels of the test images.",
+        at_least=-1,
+    )
+    steps: int = option(8, "interpolate: images per row, both ends included.", at_least=2)
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.command:
+            raise ConfigError(f"the first word must be one of {', '.join(COMMANDS)}")
+        if not self.model_dir:
+            raise ConfigError("--model_dir is needed: a run folder or an export")
+        if not self.output:
+            raise ConfigError("--output is needed: the .npz or .png file to write")
+        allowed = (".npz",) if self.command == "encode" else (".npz", ".png")
+        if not self.output.endswith(allowed):
+            raise ConfigError(
+                f"--output of {self.command} must end in {' or '.join(allowed)}, "
+                f"got {self.output!r}"
+            )
+        folder = os.path.dirname(self.output)
+        if folder and not os.path.isdir(folder):
+            raise ConfigError(
+                f"--output={self.output}: there is no folder {folder}; create it first"
+            )
+        if self.command == "sample" and self.input:
+            raise ConfigError(f"sample takes no images: leave out --input={self.input}")
