@@ -37,7 +37,7 @@ def test_losses_with_batch_means_are_not_compiled_on_several_cpus(settings):
     assert choose_compilation(config, "CPU", replicas=2) == "none"
     assert choose_compilation(config, "CPU", replicas=1) == "block"
     assert choose_compilation(config, "GPU", replicas=2) == "gradients"
-    with pytest.raises(ConfigError, match="on 2 CPU replicas; take --jit_compile=auto"):
+    with pytest.raises(ConfigError, match="on 2 CPU replicas; use --jit_compile=auto"):
         choose_compilation(config.replace(jit_compile="true"), "CPU", replicas=2)
 
 
