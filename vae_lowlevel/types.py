@@ -60,7 +60,14 @@ class ConditionedModel(Protocol):
     """A model for a batch whose labels, if it takes any, it knows already.
 
     Images are float32 [B, H, W, C] in [0, 1], latents float32 [B, D].
+
+    Attributes:
+        has_prior: as of the `Model`. Where it is true, there are also `prior`, `posterior`,
+            `has_closed_form_kl`, `kl_per_dimension` and `sample_and_log_prob`, as in
+            `models.vae.VariationalAutoencoder`.
     """
+
+    has_prior: bool
 
     def encode(self, image: tf.Tensor) -> Any:
         """Returns the posterior q(z|x) over [B, D], or the code [B, D]."""
