@@ -129,13 +129,13 @@ def test_bad_command_lines(words, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_images_of_an_export_have_to_be_given(tiny_export, tmp_path, capsys):
+def test_an_export_needs_input(tiny_export, tmp_path, capsys):
     words = [f"--model_dir={tiny_export}", f"--output={tmp_path / 'x.npz'}"]
     assert call("encode", *words) == 2
     assert "--input is needed" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_model(tmp_path, capsys):
+def test_a_folder_without_a_model(tmp_path, capsys):
     assert call("sample", f"--model_dir={tmp_path}", f"--output={tmp_path / 'x.npz'}") == 1
     assert "expected a run folder" in capsys.readouterr().err
 

@@ -97,8 +97,8 @@ def test_examples_are_answered_and_versions_change_under_load(server):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
         try:
-            shutil.copytree(folder / "1", folder / ".beside")
-            (folder / ".beside").rename(folder / "2")
+            shutil.copytree(folder / "1", folder / ".copy")
+            (folder / ".copy").rename(folder / "2")
             wait_for(rest, "2", process)
             while version_states(rest).get("1") == "AVAILABLE":
                 time.sleep(0.2)

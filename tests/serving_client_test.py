@@ -1,4 +1,4 @@
-"""tools/serving_client.py against a server of our own, by TensorFlow Serving's rules."""
+"""tools/serving_client.py against a small server with the rules of TensorFlow Serving."""
 
 import base64
 import concurrent.futures
@@ -30,7 +30,7 @@ def from_json(value, dtype):
 
 
 def to_json(outputs):
-    # Of one output TensorFlow Serving answers the value alone.
+    # For one output, TensorFlow Serving returns its value alone.
     lists = {key: value.numpy().tolist() for key, value in outputs.items()}
     return next(iter(lists.values())) if len(lists) == 1 else lists
 

@@ -1,12 +1,12 @@
-"""Asks a running TensorFlow Serving for encodings, samples, reconstructions and scores.
+"""Requests encodings, samples, reconstructions and scores from a running TensorFlow Serving.
 
     python tools/serving_client.py sample --model=fashion --output=samples.png
     python tools/serving_client.py encode --model=fashion --input=images.npy --output=codes.npz
     python tools/serving_client.py reconstruct --model=fashion --input=a.png b.png --output=out.png
     python tools/serving_client.py score --model=fashion --input=images.npy --grpc --port=8500
 
-An example to copy: it imports nothing of vae_lowlevel. REST needs numpy alone; pictures are drawn
-with pillow, and --grpc needs tensorflow-serving-api (pip install 'vae_lowlevel[serving]').
+An example to copy: it imports nothing of vae_lowlevel. REST needs only numpy. A .png output needs
+pillow, and --grpc needs tensorflow-serving-api (pip install 'vae_lowlevel[serving]').
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 DTYPES = {"image": np.float32, "seed": np.int64, "label": np.int32}
 
 
-def ask_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
-    """Posts the column form {"inputs": ...}; returns {output: array}."""
+def request_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
+    """Posts the column form {"inputs": ...} and returns {output: array}."""
     columns = {
         key: [{"b64": base64.b64encode(row).decode()} for row in value]
         if key.endswith("_bytes")
@@ -44,14 +44,14 @@ def ask_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> 
         sys.exit(f"{url}: {error.code}: {json.load(error).get('error')}")
     except urllib.error.URLError as error:
         sys.exit(f"{url}: no answer: {error.reason}")
-    # A signature of one output answers with its value alone.
+    # For a signature with one output, the response is its value alone.
     if not isinstance(outputs, dict):
         outputs = {"code" if arguments.command == "encode" else "image": outputs}
     return {key: np.array(value) for key, value in outputs.items()}
 
 
-def ask_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
-    """Calls PredictionService.Predict; returns {output: array}."""
+def request_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
+    """Calls PredictionService.Predict and returns {output: array}."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -64,7 +64,7 @@ def ask_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> 
     for key, value in inputs.items():
         value = value if key.endswith("_bytes") else np.asarray(value, DTYPES[key])
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-    # The default is 4 MB, less than a batch of pictures.
+    # The default of 4 MB is less than a batch of pictures.
     channel = grpc.insecure_channel(
         f"{arguments.host}:{arguments.port}",
         options=[("grpc.max_receive_message_length", 256 * 2**20)],
@@ -78,25 +78,25 @@ def ask_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> 
 
 
 def read_input(arguments: argparse.Namespace) -> tuple[str, dict]:
-    """Returns the ending of the signature's name, "_bytes" for pictures, and the inputs."""
+    """Returns the suffix of the signature's name, "_bytes" for pictures, and the inputs."""
     if not arguments.input:
-        sys.exit(f"{arguments.command} needs --input: an .npy file, or PNG and JPEG files")
+        sys.exit(f"{arguments.command} needs --input: one .npy file, or PNG and JPEG files")
     if arguments.input[0].endswith(".npy"):
         images = np.load(arguments.input[0], allow_pickle=False)
         if images.dtype == np.uint8:
             images = images / np.float32(255.0)
-        # 6 digits are more than a picture has; they keep JSON short.
-        ending, inputs = "", {"image": np.round(images.astype(np.float64), 6)}
+        # 6 digits keep JSON short and are more precise than 8-bit pixels.
+        suffix, inputs = "", {"image": np.round(images.astype(np.float64), 6)}
     else:
         pictures = []
         for path in arguments.input:
             with open(path, "rb") as file:
                 pictures.append(file.read())
-        ending, inputs = "_bytes", {"image_bytes": pictures}
-    return ending, inputs | labels(arguments, len(next(iter(inputs.values()))))
+        suffix, inputs = "_bytes", {"image_bytes": pictures}
+    return suffix, inputs | make_labels(arguments, len(next(iter(inputs.values()))))
 
 
-def labels(arguments: argparse.Namespace, rows: int) -> dict:
+def make_labels(arguments: argparse.Namespace, rows: int) -> dict:
     """Returns the input `label` of a conditional model."""
     return {} if arguments.label is None else {"label": [arguments.label] * rows}
 
@@ -124,14 +124,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("command", choices=("encode", "sample", "reconstruct", "score"))
     parser.add_argument("--model", required=True, help="name of the model on the server")
-    parser.add_argument("--version", type=int, help="a version (default: the newest)")
+    parser.add_argument("--version", type=int, help="version of the model (default: the newest)")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, help="default: 8501, with --grpc 8500")
     parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds")
     parser.add_argument("--input", nargs="+", help="one .npy of images, or PNG and JPEG files")
-    parser.add_argument("--output", help=".npz, or .png for images (default: print)")
-    parser.add_argument("--count", type=int, default=16, help="sample: how many")
+    parser.add_argument("--output", help="file to write: .npz, or .png for images (default: print)")
+    parser.add_argument("--count", type=int, default=16, help="sample: number of images")
     parser.add_argument("--seed", type=int, default=0, help="sample: seed of the first image")
     parser.add_argument("--label", type=int, help="class, for a conditional model")
     arguments = parser.parse_args(argv)
@@ -143,11 +143,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     if arguments.command == "sample":
         seeds = list(range(arguments.seed, arguments.seed + arguments.count))
-        ending, inputs = "", {"seed": seeds} | labels(arguments, arguments.count)
+        suffix, inputs = "", {"seed": seeds} | make_labels(arguments, arguments.count)
     else:
-        ending, inputs = read_input(arguments)
-    ask = ask_by_grpc if arguments.grpc else ask_by_rest
-    outputs = ask(arguments, arguments.command + ending, inputs)
+        suffix, inputs = read_input(arguments)
+    request = request_by_grpc if arguments.grpc else request_by_rest
+    outputs = request(arguments, arguments.command + suffix, inputs)
     if arguments.output:
         write(arguments.output, outputs)
         print(f"wrote {arguments.output}")

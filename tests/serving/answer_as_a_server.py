@@ -1,4 +1,4 @@
-"""A program: answers requests to exports by a session and by the C API, with TensorFlow alone.
+"""A program that computes requests in a session and with the C API, with TensorFlow alone.
 
 python answer_as_a_server.py TASK ANSWERS; TASK is a pickled list of (folder, requests), requests a
 list of (signature, inputs); ANSWERS will be {"session": [...], "c_api": [...]} of answers.

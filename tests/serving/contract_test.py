@@ -1,4 +1,4 @@
-"""What must hold for the export of every model that can be served, over one list."""
+"""Rules for the export of every model that can be served, tested over one list."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from vae_lowlevel.config import ModelConfig
 from vae_lowlevel.serving.examples import make_example_inputs
 from vae_lowlevel.serving.signatures import ServingModel
 
-# Name -> settings and image shape. A model with other signatures joins here.
+# Name -> settings and image shape. Add a model with other signatures here.
 MODELS = {
     "conv": ({}, (7, 10, 1)),
     "gaussian": ({"network": "mlp", "likelihood": "gaussian", "prior": "mixture"}, (5, 3, 2)),
@@ -70,7 +70,7 @@ def rows(inputs, index):
     return {key: value[index] for key, value in inputs.items()}
 
 
-# What is asked of every signature: both example rows, each alone, turned round, and none.
+# Rows in the requests to every signature: both example rows, the first, reversed, none.
 QUESTIONS = {
     "both": slice(None),
     "first": slice(0, 1),
@@ -80,7 +80,7 @@ QUESTIONS = {
 
 
 class Exported:
-    """A model, its export, and the requests that are made of it."""
+    """A model, its export, and the requests that are sent to it."""
 
     def __init__(self, name, folder):
         settings, image_shape = MODELS[name]
@@ -102,7 +102,7 @@ class Exported:
 
     @functools.cached_property
     def wanted(self):
-        """What the model answers to both rows, by signature and output."""
+        """The model's own outputs for both rows, by signature and output."""
         signatures = self.serving_model.signatures
         return {
             name: {key: value.numpy() for key, value in signatures[name](**inputs).items()}
@@ -125,7 +125,7 @@ def exports(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def all_answers(exports, tmp_path_factory):
-    """The answers of a process without this package, by model, way, signature and question."""
+    """The outputs in a process without this package, by model, way, signature and question."""
     folder = tmp_path_factory.mktemp("answers")
     (folder / "task").write_bytes(pickle.dumps([export.task for export in exports.values()]))
     program = pathlib.Path(__file__).with_name("answer_as_a_server.py")
@@ -142,7 +142,7 @@ def all_answers(exports, tmp_path_factory):
     }
 
 
-def test_list_leaves_no_choice_of_the_settings_out():
+def test_the_list_has_every_choice_of_the_settings():
     for field in dataclasses.fields(ModelConfig):
         if field.name in CHOOSES_SIGNATURES:
             listed = {settings.get(field.name, field.default) for settings, _ in MODELS.values()}
@@ -209,7 +209,7 @@ def test_the_boundary_is_named_batched_and_of_known_sizes(export):
                 assert tf.as_dtype(tensor.dtype) in allowed
 
 
-# What only training has, and what would be drawn anew at each call.
+# Operations of training only, and random operations that would draw other numbers at each call.
 FORBIDDEN = re.compile("Resource.*Apply|SymbolicGradient|Random(Standard|Uniform)|.*Grad$|Xla")
 
 

@@ -1,7 +1,7 @@
-"""Graphs are called as TensorFlow Serving calls them: the session compares no shapes itself.
+"""Checks in graphs that are called as TensorFlow Serving calls them: the session checks no shapes.
 
-`Session.run` in Python does ("Cannot feed value of shape ..."), so a callable made from options
-stands in for the C++ session.
+`Session.run` in Python does check them ("Cannot feed value of shape ..."), so these tests call a
+callable made from options instead, which behaves like the C++ session.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def ask(check, spec, value, rewrites=None):
     config = config_pb2.ConfigProto()
     if rewrites is not None:
         config.graph_options.rewrite_options.CopyFrom(rewrites)
-    # Else graphs this small are not optimised at all.
+    # Otherwise graphs this small are not optimised at all.
     config.graph_options.rewrite_options.min_graph_nodes = -1
     with tf.Graph().as_default() as graph:
         function = tf.function(check, input_signature=[spec])

@@ -16,7 +16,7 @@ def decode(pictures, image_shape=GREY):
 
 
 def pixels(image_shape):
-    # Smooth, so that JPEG is near it.
+    # Smooth, so that JPEG changes it little.
     height, width, channels = image_shape
     ramp = np.add.outer(10 * np.arange(height), 8 * np.arange(width))
     return np.stack([ramp + 10 * channel for channel in range(channels)], -1).astype(np.uint8)
@@ -39,7 +39,7 @@ def test_png_gives_its_pixels_and_jpeg_nearly(image_shape):
     np.testing.assert_allclose(found[1], image / 255.0, atol=0.03)
 
 
-def test_grey_and_colours_become_what_the_model_has():
+def test_grey_and_colour_are_converted_to_the_channels_of_the_model():
     grey = pixels(GREY)
     found = decode([png(grey)], COLOUR)
     np.testing.assert_allclose(found[0], np.repeat(grey / 255.0, 3, -1), atol=1e-6)
@@ -52,7 +52,7 @@ def test_no_pictures():
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"GIF89a and more", b"\x89PNX", b"\xff\xd9"])
-def test_what_is_no_picture_is_refused_by_row(content):
+def test_other_files_than_pictures_are_refused_by_row(content):
     message = r"encode_bytes: image_bytes, row\] \[1\] \[is not a PNG or JPEG"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         decode([png(pixels(GREY)), content])

@@ -11,12 +11,12 @@ from vae_lowlevel.serving.publish import publish
 
 
 def write_own_name(folder):
-    """Stands in for the writing of an export; the content is the name of the folder."""
+    """Writes a file in place of an export; its content is the name of the folder."""
     with open(os.path.join(folder, "saved_model.pb"), "w") as file:
         file.write(folder)
 
 
-def test_publishing_at_once_gives_each_its_own_whole_version(tmp_path):
+def test_publishing_at_the_same_time_gives_each_its_own_complete_version(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         published = list(pool.map(lambda _: publish(write_own_name, str(tmp_path), "a"), range(64)))
     assert sorted(int(os.path.basename(path)) for path in published) == list(range(1, 65))
@@ -25,7 +25,7 @@ def test_publishing_at_once_gives_each_its_own_whole_version(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_version_taken_meanwhile_is_passed_over(tmp_path, monkeypatch):
+def test_a_version_that_another_process_took_is_skipped(tmp_path, monkeypatch):
     first = publish(write_own_name, str(tmp_path), "a")
     counts = iter(["1", "2"])
     monkeypatch.setattr("vae_lowlevel.serving.publish.next_version", lambda _: next(counts))
@@ -33,7 +33,7 @@ def test_a_version_taken_meanwhile_is_passed_over(tmp_path, monkeypatch):
     assert os.listdir(first) == ["saved_model.pb"]
 
 
-def test_nothing_visible_before_the_version_is_whole(tmp_path):
+def test_nothing_is_visible_before_the_version_is_complete(tmp_path):
     seen = []
 
     def write(folder):

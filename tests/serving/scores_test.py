@@ -34,7 +34,7 @@ class WithoutClosedForm(VariationalAutoencoder):
     has_closed_form_kl = False
 
 
-def test_the_mean_over_draws_goes_to_the_closed_form(images):
+def test_the_mean_over_draws_converges_to_the_closed_form(images):
     model = build()
     parts = ("image_shape", "latent_dim", "encoder", "posterior", "prior", "decoder", "likelihood")
     drawing = WithoutClosedForm(**{part: getattr(model, part) for part in parts})
@@ -74,7 +74,7 @@ def test_a_flow_is_scored_by_log_densities_of_its_draws(images):
 
 @dataclasses.dataclass
 class WithoutPrior:
-    """A model of codes alone, as the sparse autoencoder is."""
+    """A model of codes without a prior, like the sparse autoencoder."""
 
     vae: VariationalAutoencoder
     has_prior = False

@@ -185,7 +185,7 @@ def test_temperature_scales_the_draw(serving):
     np.testing.assert_array_equal(found["z"].numpy()[temperature == 1], z[temperature == 1])
 
 
-def test_interpolation_goes_straight_from_one_posterior_mean_to_the_other(model, images):
+def test_interpolation_is_a_straight_line_between_posterior_means(model, images):
     serving = ServingModel(model, interpolation_steps=5)
     found = serving.interpolate(images[:2], images[2:4])["image"].numpy()
     assert found.shape == (2, 5, 12, 12, 1)
@@ -318,7 +318,7 @@ def sparse():
     return ServingModel(assembly.build_model(config, (12, 12, 1), seed=0))
 
 
-def test_conditional_signatures_take_a_label_beside_the_rest(conditional):
+def test_conditional_signatures_have_the_input_label_last(conditional):
     for name, other in [("encode", "image"), ("decode", "z"), ("sample", "seed")]:
         concrete = conditional.signatures[name].get_concrete_function()
         specs = concrete.structured_input_signature[0]
@@ -361,7 +361,7 @@ def test_conditional_signatures_answer_an_empty_batch(conditional):
         ([0, 1], "decode: "),
     ],
 )
-def test_labels_that_are_no_classes_or_too_few_are_refused(conditional, label, message):
+def test_wrong_labels_and_too_few_labels_are_refused(conditional, label, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         conditional.decode(z=Z, label=np.array(label, np.int32))
 

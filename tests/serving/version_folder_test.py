@@ -42,8 +42,8 @@ def test_warmup_has_every_signature_at_every_batch_size(tiny_export, examples):
         (name, {key: tensor(content) for key, content in inputs.items()})
         for name, inputs in read_warmup(tiny_export)
     ]
-    asked = [(name, len(next(iter(inputs.values())))) for name, inputs in found]
-    assert asked == [(name, size) for name in examples for size in BATCH_SIZES]
+    requested = [(name, len(next(iter(inputs.values())))) for name, inputs in found]
+    assert requested == [(name, size) for name in examples for size in BATCH_SIZES]
     for name, inputs in found:
         assert inputs.keys() == examples[name].keys()
         for key, value in inputs.items():

@@ -1,4 +1,4 @@
-"""What signatures compute with a model, compiled by XLA if asked for."""
+"""What signatures compute with a model, as XLA programs or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_lowlevel.types import Model
 
 
 def on_any_batch(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a method of `ModelFunctions` accept empty batches, and compiles it if asked for.
+    """Makes a method of `ModelFunctions` accept empty batches, and compiles it if `jit_compile`.
 
     On a CPU, TensorFlow fuses convolution, bias and activation; for an empty batch the fused
     operation returns a tensor with the height, width and channels of its input. So the method
