@@ -31,8 +31,11 @@ def dispatcher():
 @pytest.fixture(scope="module")
 def address(dispatcher):
     """The address of a service with two workers."""
-    host = dispatcher.target.removeprefix("grpc://")
-    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=host)) for _ in "ab"]
+    # A worker stops only after its next heartbeat, by default within 30 seconds.
+    config = service.WorkerConfig(
+        dispatcher_address=dispatcher.target.removeprefix("grpc://"), heartbeat_interval_ms=100
+    )
+    workers = [service.WorkerServer(config) for _ in "ab"]
     yield dispatcher.target
     del workers
 
