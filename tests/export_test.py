@@ -15,7 +15,7 @@ from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.serving.signatures import SIGNATURES, ServingModel
 
 IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
 # As literals of saved_model_cli; it has none for bytes.
@@ -157,9 +157,8 @@ def test_exports_count_up_and_take_the_name_of_the_run(tiny_run, tmp_path, unche
 
 
 def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        ServingModel, "_sample", lambda self, seed, temperature=None: {"z": self.missing}
-    )
+    broken = (lambda serving, seed: {"z": serving.missing}, ("seed",))
+    monkeypatch.setitem(SIGNATURES, "sample", broken)
     with pytest.raises(AttributeError):
         export_run(ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path)))
     assert os.listdir(tmp_path) == []
