@@ -22,7 +22,9 @@ from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.experiment.training import train_run
 from vae_lowlevel.plots.grids import image_grid
 from vae_lowlevel.plots.png import encode_png
-from vae_lowlevel.serving.predictor import Encoding, Labels, Predictor, unit_images
+from vae_lowlevel.serving.array_checks import Labels, unit_images
+from vae_lowlevel.serving.encodings import Encoding
+from vae_lowlevel.serving.predictor import Predictor
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.version_folder import write_version
