@@ -1,7 +1,8 @@
 """Variational autoencoders in low-level TensorFlow 2.
 
-The public names are loaded on first use, so that a program can answer `--help` or a bad flag
-before TensorFlow is imported.
+`VAE` trains and uses a model on NumPy arrays, `load` loads a trained model, `build_model` builds
+one from the settings in a `Config`, and `plot` writes images to a PNG file. The names are imported
+on first use, so that `--help` and a bad flag are answered before TensorFlow is imported.
 """
 
 import importlib
