@@ -23,7 +23,8 @@ def on_any_batch(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(self: ModelFunctions, batch: tf.Tensor, label: tf.Tensor | None) -> Any:
         rows = tf.shape(batch)[0]
-        batch, label = _pad_empty(batch), None if label is None else _pad_empty(label)
+        batch = _pad_empty(batch, rows)
+        label = None if label is None else _pad_empty(label, rows)
         # Not whole signatures: XLA leaves assertions out and draws other random numbers.
         compute = function
         if self.jit_compile:
@@ -33,9 +34,9 @@ def on_any_batch(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _pad_empty(batch: tf.Tensor) -> tf.Tensor:
-    """Returns a batch, or one row of zeros for an empty batch."""
-    missing = tf.maximum(1 - tf.shape(batch)[0], 0)
+def _pad_empty(batch: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Returns a batch of this number of rows, or one row of zeros for an empty batch."""
+    missing = tf.maximum(1 - rows, 0)
     return tf.concat([batch, tf.zeros([missing, *batch.shape[1:]], batch.dtype)], 0)
 
 
