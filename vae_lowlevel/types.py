@@ -62,12 +62,14 @@ class ConditionedModel(Protocol):
     Images are float32 [B, H, W, C] in [0, 1], latents float32 [B, D].
 
     Attributes:
-        has_prior: as of the `Model`. Where it is true, there are also `prior`, `posterior`,
-            `has_closed_form_kl`, `kl_per_dimension` and `sample_and_log_prob`, as in
-            `models.vae.VariationalAutoencoder`.
+        latent_dim: D.
+        has_prior: whether there is a p(z); the model is then a `ConditionedVAE`.
+        likelihood: maps the decoder's output to p(x|z); see `distributions.likelihoods`.
     """
 
+    latent_dim: int
     has_prior: bool
+    likelihood: Any
 
     def encode(self, image: tf.Tensor) -> Any:
         """Returns the posterior q(z|x) over [B, D], or the code [B, D]."""
@@ -85,6 +87,28 @@ class ConditionedModel(Protocol):
         """Returns the mean image of p(x|z) at z = embed(image), [B, H, W, C]."""
 
 
+class ConditionedVAE(ConditionedModel, Protocol):
+    """A `ConditionedModel` with a prior p(z) and a posterior q(z|x).
+
+    Attributes:
+        prior: called, it returns p(z) over [D].
+        posterior: maps the encoder's output to q(z|x); see `distributions.posteriors`.
+        has_closed_form_kl: whether `kl_per_dimension` can be computed.
+    """
+
+    prior: Callable[[], tfp.distributions.Distribution]
+    posterior: Any
+    has_closed_form_kl: bool
+
+    def kl_per_dimension(self, posterior: tfp.distributions.Distribution) -> tf.Tensor:
+        """Returns KL(q(z_j|x) || p(z_j)) in nats from the closed form, float32 [B, D]."""
+
+    def sample_and_log_prob(
+        self, posterior: tfp.distributions.Distribution, noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z [B, D] and log q(z|x) [B] for noise of N(0, 1), float32 [B, D]."""
+
+
 class Model(Protocol):
     """What training, evaluation, plots and serving use of a model: a `tf.Module` of `models`.
 
@@ -92,7 +116,8 @@ class Model(Protocol):
         image_shape: (H, W, C).
         latent_dim: D.
         num_classes: classes that labels tell apart; 0 for a model that takes no labels.
-        has_prior: whether there is a p(z): `prior()` over [D], and `sample`.
+        has_prior: whether there is a p(z), and with it `prior`, `tempered` and `sample`.
+        prior: called, it returns p(z) over [D].
         encoder: chain of layers from an image.
         decoder: chain of layers from z.
         variables: all variables.
@@ -103,13 +128,24 @@ class Model(Protocol):
     latent_dim: int
     num_classes: int
     has_prior: bool
+    prior: Callable[[], tfp.distributions.Distribution]
     encoder: tf.Module
     decoder: tf.Module
     variables: Sequence[tf.Variable]
     trainable_variables: Sequence[tf.Variable]
 
-    def conditioned_on(self, label: tf.Tensor) -> ConditionedModel:
-        """Returns the model for a batch with the labels int32 [B]; -1 is an unknown class."""
+    def conditioned_on(self, label: tf.Tensor | None) -> ConditionedModel:
+        """Returns the model for a batch with these labels.
+
+        Args:
+            label: int32 [B], -1 for an unknown class; ignored by a model that takes no labels,
+                where it may be None.
+        """
+
+    def tempered(
+        self, prior: tfp.distributions.Distribution, temperature: tf.Tensor
+    ) -> tfp.distributions.Distribution:
+        """Returns the prior with its scale times the temperature, a scalar at least 0."""
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         """Returns mean images of `n` draws from the prior, float32 [n, H, W, C].

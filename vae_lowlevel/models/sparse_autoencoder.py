@@ -117,7 +117,7 @@ class SparseAutoencoder(tf.Module):
         """Returns the mean image of the code, float32 [B, H, W, C]."""
         return self.decode(self.encode(image)).mean()
 
-    def conditioned_on(self, label: tf.Tensor) -> SparseAutoencoder:
+    def conditioned_on(self, label: tf.Tensor | None) -> SparseAutoencoder:
         """Returns the model itself, because it takes no labels."""
         del label
         return self

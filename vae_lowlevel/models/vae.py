@@ -109,7 +109,7 @@ class VariationalAutoencoder(tf.Module):
         """
         return self.decode(self.prior().sample(n, seed=seed)).mean()
 
-    def conditioned_on(self, label: tf.Tensor) -> VariationalAutoencoder:
+    def conditioned_on(self, label: tf.Tensor | None) -> VariationalAutoencoder:
         """Returns the model itself, because it takes no labels."""
         del label
         return self

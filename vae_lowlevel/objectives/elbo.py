@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise
 from vae_lowlevel.schedules import Schedule
-from vae_lowlevel.types import Batch, ConditionedModel, GlobalMean, Model
+from vae_lowlevel.types import Batch, ConditionedVAE, GlobalMean, Model
 
 
 class ElboTerms(NamedTuple):
@@ -137,7 +137,7 @@ class Elbo:
             return dict(means)
         return {**means, "bpd": -means["elbo"] / (self.bpd_dimensions * math.log(2.0))}
 
-    def is_analytic(self, model: ConditionedModel) -> bool:
+    def is_analytic(self, model: ConditionedVAE) -> bool:
         """Returns whether the KL of this model is computed from its closed form."""
         if self.kl_estimator == "auto":
             return model.has_closed_form_kl
