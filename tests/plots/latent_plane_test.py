@@ -15,7 +15,7 @@ def points_of(figure):
 
 def legend_of(figure):
     """Returns {name: color} of the legend."""
-    (legend,) = figure.legends
+    legend = figure.axes[0].get_legend()
     colors = [handle.get_facecolors()[0] for handle in legend.legend_handles]
     return dict(zip((text.get_text() for text in legend.get_texts()), colors, strict=True))
 
@@ -72,4 +72,4 @@ def test_points_without_class_are_grey_and_called_unknown():
 
 def test_data_without_classes_have_no_legend():
     figure = draw_latent_plane(np.zeros([2, 2], np.float32), np.array([-1, -1]), ())
-    assert figure.legends == []
+    assert figure.axes[0].get_legend() is None

@@ -45,7 +45,7 @@ def draw_latent_plane(z: np.ndarray, label: np.ndarray, class_names: Sequence[st
             color = colors[np.argmax(label == number)]
             axes.scatter([], [], s=36.0, color=[color], label=name)
     if class_names and len(label):
-        figure.legend(loc="outside right upper", frameon=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     margin = 0.03 * reach
     axes.set(
         title="Test images in the latent plane",
