@@ -33,7 +33,7 @@ def trained(images, tmp_path_factory):
     return build().fit(images, epochs=5, model_dir=str(folder)), folder
 
 
-def test_quick_start(tmp_path, images):
+def test_quick_start(tmp_path, images, unchecked):
     vae = VAE.from_variant(
         "micro",
         image_shape=(12, 12, 1),

@@ -56,25 +56,39 @@ def tiny_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_export(tiny_run, tmp_path_factory):
+def tiny_export(tiny_run, tmp_path_factory, without_replay):
     """The version folder of an export of `tiny_run`."""
     from vae_lowlevel.config.export import ExportOptions
     from vae_lowlevel.experiment.exporting import export_run
 
-    return export_run(
-        ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path_factory.mktemp("saved_models")))
+    options = ExportOptions(
+        model_dir=tiny_run, export_dir=str(tmp_path_factory.mktemp("saved_models"))
     )
+    with without_replay():
+        return export_run(options)
 
 
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Exports without the process that replays their signatures, which takes seconds."""
+@pytest.fixture(scope="session")
+def without_replay():
+    """A context in which exports are not replayed in a process of their own, which takes seconds.
+
+    Replayed are the export of a bfloat16 model, one with other outputs, and that of the program.
+    """
     from vae_lowlevel.serving import version_folder
 
     @contextlib.contextmanager
-    def start():
-        yield None
+    def patched():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(version_folder, "_start_replay", contextlib.nullcontext)
+            patch.setattr(version_folder, "_example_requests", lambda *_: [])
+            patch.setattr(version_folder, "_finish_replay", lambda *_: None)
+            yield
 
-    monkeypatch.setattr(version_folder, "_start_replay", start)
-    monkeypatch.setattr(version_folder, "_example_requests", lambda *_: [])
-    monkeypatch.setattr(version_folder, "_finish_replay", lambda *_: None)
+    return patched
+
+
+@pytest.fixture
+def unchecked(without_replay):
+    """Exports are not replayed."""
+    with without_replay():
+        yield

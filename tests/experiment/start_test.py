@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pytest
 
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
-from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.experiment.exporting import export_run
+from vae_lowlevel.errors import ConfigError, Interrupted
+from vae_lowlevel.experiment.anomaly import find_normal_scores
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load_model
+from vae_lowlevel.experiment.loading import load_best, load_model
 from vae_lowlevel.experiment.results import evaluate_run
+from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.training.observers import Reporter
 
 TINY = {
     "validation_size": 4,
@@ -56,16 +58,22 @@ def records(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"jit_compile": "true"},
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"precision": "bfloat16"})),
+        {"precision": "bfloat16"},
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"jit_compile": "true"})),
     ],
 )
-def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(tmp_path, records, settings):
+def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(
+    tmp_path, records, settings, monkeypatch
+):
     # 36 training images, 4 steps an epoch; blocks of 3 steps in calls of 1 or 3.
     values = {**records, **settings, "learning_rate": 0.01}
     _, metrics = run(tmp_path / "whole", **values, train_steps=11)
     assert [record["step"] for record in metrics["history"]] == [4, 8, 11]
-    for steps in (3, 6, 11):
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "block", lambda *_: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Interrupted, match="SIGTERM: saved at step 3"):
+            run(tmp_path / "parts", **values, train_steps=11)
+    for steps in (6, 11):
         _, parts = run(tmp_path / "parts", **values, train_steps=steps)
     whole, resumed = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
     for a, b in zip(whole.variables, resumed.variables, strict=True):
@@ -76,7 +84,7 @@ def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(tmp_path, 
 
 
 def test_a_streamed_run_learns_what_a_resident_one_does(tmp_path, records):
-    values = {**records, "learning_rate": 0.01, "epochs": 30}
+    values = {**records, "learning_rate": 0.03, "epochs": 10}
     _, streamed = run(tmp_path / "streamed", **values)
     _, resident = run(tmp_path / "resident", **values | {"resident_bytes": 10**9})
     first, last = streamed["history"][0]["validation"], streamed["history"][-1]["validation"]
@@ -91,14 +99,14 @@ def test_a_streamed_run_without_validation_is_measured_and_exported(tmp_path, re
     values = {**records, "validation_size": 0, "prior": "vamp", "binarize": "dynamic", "epochs": 1}
     config, metrics = run(tmp_path / "run", **values, export_dir=str(tmp_path / "exports"))
     assert (tmp_path / "exports" / "run" / "1" / "saved_model.pb").is_file()
+    folder = RunFolder(str(tmp_path / "run"))
     scores = np.load(tmp_path / "run" / "anomaly_scores.npz")
     assert (scores["score"].shape, str(scores["split"])) == ((40,), "train")
-    again = evaluate_run(config, RunFolder(str(tmp_path / "run")))
-    assert again["loss"] == metrics["test"]["loss"]
+    assert evaluate_run(config, folder)["loss"] == metrics["test"]["loss"]
     (tmp_path / "run" / "anomaly_scores.npz").unlink()
-    export_run(ExportOptions(model_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "exports")))
-    measured = np.load(tmp_path / "run" / "anomaly_scores.npz")
-    np.testing.assert_array_equal(measured["score"], scores["score"])
+    best = load_best(folder)
+    measured = find_normal_scores(ServingModel(best.model), best, folder)
+    np.testing.assert_array_equal(measured.score, scores["score"])
 
 
 def test_pseudo_inputs_of_a_streamed_run_start_as_the_images_seen_first(tmp_path, records):
@@ -116,7 +124,7 @@ def test_less_than_a_batch_of_streamed_images_is_refused(tmp_path, records):
 
 
 def test_replicas_train_on_a_stream_as_one_device_does(tmp_path, records):
-    values = {**records, "learning_rate": 0.01, "deterministic": False, "jit_compile": "true"}
+    values = {**records, "learning_rate": 0.01, "deterministic": False}
     run(tmp_path / "one", **values, epochs=2)
     run(tmp_path / "two", **values, epochs=2, distribution_strategy="mirrored")
     one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))

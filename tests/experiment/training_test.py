@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -65,7 +67,23 @@ def test_pseudo_inputs_start_as_the_images_seen_first(tmp_path, capsys):
     np.testing.assert_allclose(prior.pseudo_inputs, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("posterior", "prior"), [("iaf", "flow"), ("full", "vamp")])
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of two epochs; to be copied by those who train in it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    run(folder, epochs=2)
+    return folder
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    return pathlib.Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [("full", "vamp"), pytest.param("iaf", "flow", marks=pytest.mark.slow)],
+)
 def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     values = {
         "posterior": posterior,
@@ -85,7 +103,7 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
         assert np.any(trained.numpy() != initial.numpy())
 
 
-def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys):
+def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):
     # A file system of TensorFlow that lives in memory.
     address = "ram://runs/remote"
     values = {**TINY, "model_dir": address, "learning_rate": 0.01}
@@ -113,23 +131,27 @@ def test_an_address_that_cannot_be_reached_is_refused(tmp_path):
         run(tmp_path / "unused", model_dir="nosuch://runs/a")
 
 
-MIRRORED = {"distribution_strategy": "mirrored", "jit_compile": "true"}
+MIRRORED = {"distribution_strategy": "mirrored"}
 
 
-def test_a_mirrored_run_ends_as_one_on_one_device_and_resumes(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("jit_compile", "compilation"),
+    [("false", "none"), pytest.param("true", "gradients", marks=pytest.mark.slow)],
+)
+def test_a_mirrored_run_ends_as_one_on_one_device_resumes_and_is_evaluated(
+    tmp_path, capsys, jit_compile, compilation
+):
     values = {"learning_rate": 0.01, "ema_decay": 0.5, "deterministic": False}
-    run(tmp_path / "one", **values, epochs=2, jit_compile="true")
+    values |= {"jit_compile": jit_compile}
+    run(tmp_path / "one", **values, epochs=2)
     run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=1)
     run(tmp_path / "two", **values, **MIRRORED, accumulate_steps=2, epochs=2)
-    assert "2 x CPU, XLA: gradients" in capsys.readouterr().out
+    assert f"2 x CPU, XLA: {compilation}" in capsys.readouterr().out
     one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))
     for a, b in zip(one.variables, two.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
-
-
-def test_a_mirrored_run_is_evaluated_on_one_device(tmp_path, capsys):
-    run(tmp_path / "run", **MIRRORED, deterministic=False, epochs=1)
-    flags = [f"--model_dir={tmp_path}/run", "--device=gpu", "--tensorflow_log"]
+    # On one device, which is chosen by its flags and not by those of the run.
+    flags = [f"--model_dir={tmp_path}/two", "--device=gpu", "--tensorflow_log"]
     assert cli.main("", evaluate.EvaluateOptions, evaluate.run, flags) == 2
     refused = capsys.readouterr().err
     assert "--device_index=0 does not exist" in refused
@@ -147,7 +169,7 @@ def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
     assert list((tmp_path / "run/summaries/plugins/profile").glob("*/*.xplane.pb"))
 
 
-@pytest.mark.parametrize("jit_compile", ["false", "true"])
+@pytest.mark.parametrize("jit_compile", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
     """Neither by blocks of other lengths nor by validation, nor by going on with a run."""
     traces = []
@@ -186,31 +208,31 @@ def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_comp
     ],
     ids=str,
 )
-def test_a_run_is_overwritten_only_once_the_new_one_can_start(tmp_path, wrong, message):
-    folder = tmp_path / "run"
-    run(folder, epochs=1)
+def test_a_run_is_not_overwritten_by_one_that_cannot_start(finished_copy, wrong, message):
+    folder = finished_copy
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     before = {path: path.read_bytes() for path in files}
     with pytest.raises((ConfigError, DataError, RunError), match=message):
         run(folder, epochs=1, overwrite=True, **wrong)
     after = sorted(path for path in folder.rglob("*") if path.is_file())
     assert {path: path.read_bytes() for path in after} == before
-    _, metrics = run(folder, train_steps=2, overwrite=True, seed=3)
+
+
+def test_a_run_is_overwritten(finished_copy):
+    _, metrics = run(finished_copy, train_steps=2, overwrite=True, seed=3)
     assert (metrics["step"], metrics["flags"]["seed"]) == (2, 3)
 
 
-def test_a_finished_run_builds_nothing(tmp_path, monkeypatch, capsys):
-    run(tmp_path / "run", epochs=2)
-
+def test_a_finished_run_builds_nothing(finished, monkeypatch, capsys):
     def refuse(*arguments):
         raise AssertionError("a model was built")
 
     monkeypatch.setattr(assembly, "build_model", refuse)
-    run(tmp_path / "run", epochs=2)
-    run(tmp_path / "run", epochs=1)
+    run(finished, epochs=2)
+    run(finished, epochs=1)
     assert capsys.readouterr().out.count("is finished") == 2
     with pytest.raises(AssertionError, match="a model was built"):
-        run(tmp_path / "run", epochs=3)
+        run(finished, epochs=3)
 
 
 def test_a_run_out_of_patience_is_finished(tmp_path, capsys):
@@ -222,7 +244,7 @@ def test_a_run_out_of_patience_is_finished(tmp_path, capsys):
     assert "is finished" in capsys.readouterr().out
 
 
-def test_the_best_model_is_built_once_after_training(tmp_path, monkeypatch):
+def test_the_best_model_is_built_once_after_training(tmp_path, monkeypatch, unchecked):
     built = []
     build = assembly.build_model
     monkeypatch.setattr(assembly, "build_model", lambda *a: built.append(a) or build(*a))

@@ -22,7 +22,6 @@ from vae_lowlevel.serving.signatures import ServingModel
 # Name -> settings and image shape. Add a model with other signatures here.
 MODELS = {
     "conv": ({}, (7, 10, 1)),
-    "gaussian": ({"network": "mlp", "likelihood": "gaussian", "prior": "mixture"}, (5, 3, 2)),
     "full": (
         {
             "network": "mlp",
@@ -41,7 +40,10 @@ MODELS = {
         },
         (6, 5, 3),
     ),
-    "conditional": ({"conditional": True, "prior": "mixture"}, (7, 10, 1)),
+    "conditional": (
+        {"network": "mlp", "conditional": True, "prior": "mixture", "likelihood": "gaussian"},
+        (5, 3, 2),
+    ),
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
 }
 NUM_CLASSES = 3
