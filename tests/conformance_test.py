@@ -1,159 +1,109 @@
 """What must hold for every model that the settings can describe.
 
-The cases cover every pair of choices; `conformance_product_test.py` has the product.
+The cases have every pair of values; `conformance_product_test.py` has the product.
 """
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import itertools
+import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conformance_cases import (
-    EXCLUDED,
-    FACTORS,
-    B,
-    D,
-    K,
-    assert_close,
-    check_step,
-    covering_cases,
-    flags_of,
-)
+from conformance_cases import outputs_of
+from conformance_checks import check_float32_parts, check_outputs, check_step
+from conformance_factors import D
+from conformance_selection import compiled_cases, covering_cases, dynamic_cases
 
 from vae_lowlevel import assembly
-from vae_lowlevel.config import Config, ModelConfig, ObjectiveConfig, OptimizerConfig
-from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.config import OptimizerConfig
 from vae_lowlevel.randomness import make_seed
 
 
-def all_cases():
-    return [pytest.param(case, id=case.name) for case in covering_cases()]
+def parameters(cases):
+    return [pytest.param(case, id=case.name) for case in cases]
 
 
-@pytest.fixture(scope="module", params=all_cases())
+# Of the module, so that the tests of a case run one after another and share its model.
+@pytest.fixture(scope="module", params=parameters(covering_cases()))
 def case(request):
     return request.param
 
 
-def missing_pairs(cases):
-    """Returns the pairs of values of two factors that stand in none of the cases."""
-    missing = set()
-    for (first, firsts), (second, seconds) in itertools.combinations(FACTORS.items(), 2):
-        met = {(case.row[first], case.row[second]) for case in cases}
-        for a, b in set(itertools.product(firsts, seconds)) - met:
-            missing.add(((first, a), (second, b)))
-    return missing
+def test_eager_step_is_that_of_float32(case):
+    check_step(case, case.step)
+    if case.precision != "float32":
+        check_float32_parts(case, case.model, case.step)
 
 
-def test_cases_have_every_pair_of_choices_that_the_settings_allow():
-    """Each case runs eager, traced and compiled, so the pairs with these are had as well."""
-    assert missing_pairs(covering_cases()) == EXCLUDED
+# The compiled cases are traced too.
+UNCOMPILED = [case for case in covering_cases() if case not in compiled_cases()]
 
 
-def test_the_settings_refuse_the_excluded_pairs_and_no_others():
-    for (first, firsts), (second, seconds) in itertools.combinations(FACTORS.items(), 2):
-        for a, b in itertools.product(firsts, seconds):
-            flags = flags_of({first: a, second: b})
-            if ((first, a), (second, b)) in EXCLUDED:
-                with pytest.raises(ConfigError):
-                    Config.from_flat(flags)
-            else:
-                Config.from_flat(flags)
+@pytest.mark.parametrize("case", parameters(UNCOMPILED))
+def test_traced_step_is_that_of_float32(case):
+    compute = tf.function(case.make_step(case.model, case.loss_scale))
+    check_step(case, compute(case.images, case.labels))
 
 
-def test_a_case_that_is_left_out_is_noticed_by_the_pairs_it_has_alone():
-    cases = covering_cases()
-    met = collections.Counter(
-        pair for case in cases for pair in itertools.combinations(case.row.items(), 2)
-    )
-    alone = {pair for pair in itertools.combinations(cases[0].row.items(), 2) if met[pair] == 1}
-    assert alone
-    assert missing_pairs(cases[1:]) == EXCLUDED | alone
+@pytest.mark.parametrize("case", parameters(compiled_cases()))
+def test_compiled_step_is_that_of_float32(case):
+    compute = tf.function(case.make_step(case.model, case.loss_scale), jit_compile=True)
+    check_step(case, compute(case.images, case.labels))
 
 
-def test_factors_leave_no_choice_of_the_settings_out():
-    listed = collections.defaultdict(set)
-    for values in FACTORS.values():
-        for flags in itertools.chain(*values.values()):
-            for field, value in flags.items():
-                listed[field].add(value)
-    choices = {
-        field.name: set(field.metadata["choices"])
-        for group in (ModelConfig, ObjectiveConfig)
-        for field in dataclasses.fields(group)
-        # A variant is but sizes, and those here are given over it; config_test.py has them all.
-        if field.metadata["choices"] and field.name != "variant"
-    }
-    assert {name: listed[name] for name in choices} == choices
-
-
-def test_cases_use_every_kind_of_a_value():
-    used = collections.defaultdict(set)
-    for case in covering_cases():
-        for field, value in case.config.to_flat().items():
-            used[field].add(value)
-    for values in FACTORS.values():
-        for flags in itertools.chain(*values.values()):
-            for field, value in flags.items():
-                assert value in used[field], (field, value)
-
-
-def test_eager_traced_and_compiled_steps_agree(case):
-    check_step(case)
-
-
-def test_any_batch_size_runs_in_one_trace_with_known_shapes(case):
-    model = case.build()
-    image_spec = tf.TensorSpec([None, *case.image_shape], tf.float32)
-    seed_spec = tf.TensorSpec([2], tf.int32)
-
-    def run(image, seed):
-        given = model.conditioned_on(tf.range(tf.shape(image)[0]) % K)
-        if case.config.model.model == "vae":
-            return given(image, seed)
-        return {"reconstruction": given.reconstruct(image), **given.describe(image)}
-
-    traced = tf.function(run, input_signature=[image_spec, seed_spec])
-    shapes = traced.get_concrete_function().structured_outputs
-    image_shape = [None, *case.image_shape]
-    assert shapes["reconstruction"].shape.as_list() == image_shape
-    latents = ("z_mean", "z_log_var", "z") if case.config.model.model == "vae" else ("code",)
-    for name in latents:
-        if (name, case.config.model.posterior) != ("z_log_var", "full"):
-            assert shapes[name].shape.as_list() == [None, D]
-    for batch in (1, B):
-        output = traced(case.images(batch), make_seed(0))
-        assert output["reconstruction"].shape == [batch, *case.image_shape]
-        assert_close(output, run(case.images(batch), make_seed(0)), case.tolerance)
-    assert traced.experimental_get_tracing_count() == 1
-
-
-def test_outputs_are_float32_images_in_range(case):
-    model = case.build()
-    images = [case.given(model).reconstruct(case.images())]
-    if case.config.model.model == "vae":
-        images.append(model.sample(2, make_seed(0)))
+def test_outputs_are_those_of_float32_in_a_batch_and_alone(case):
+    check_all_outputs(case, functools.partial(outputs_of, case.model))
+    image = case.model.conditioned_on(case.labels).reconstruct(case.images)
+    images = [image, case.model.sample(2, make_seed(0))] if case.model.has_prior else [image]
     for image in images:
         assert image.dtype == tf.float32
         assert image.shape[1:] == case.image_shape
         assert np.all((image.numpy() >= 0) & (image.numpy() <= 1))
 
 
-def test_rows_of_a_batch_are_computed_apart(case):
-    model = case.build()
-    together = case.given(model).reconstruct(case.images())
-    alone = model.conditioned_on(tf.constant([1])).reconstruct(case.images()[1:2])
-    assert_close(alone, together[1:2], case.tolerance)
+@pytest.mark.parametrize("case", parameters(dynamic_cases()))
+def test_any_batch_size_runs_in_one_trace_with_known_shapes(case):
+    specs = [
+        tf.TensorSpec([None, *case.image_shape], tf.float32),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([2], tf.int32),
+    ]
+    traced = tf.function(functools.partial(outputs_of, case.model), input_signature=specs)
+    outputs = traced.get_concrete_function().structured_outputs
+    shapes = {name: spec.shape.as_list() for name, spec in outputs.items()}
+    image_shape = [None, *case.image_shape]
+    assert shapes.pop("likelihood_parameters")[:3] == image_shape[:3]
+    assert shapes.pop("mean_image") == image_shape
+    assert shapes.pop("reconstruction", image_shape) == image_shape
+    if case.config.model.posterior == "full":
+        assert shapes.pop("z_scale_tril") == [None, D, D]
+        assert shapes == {"z_mean": [None, D], "z": [None, D]}
+    elif case.model.has_prior:
+        assert shapes == {name: [None, D] for name in ("z_mean", "z_log_var", "z")}
+    else:
+        assert shapes == {"code": [None, D]}
+    check_all_outputs(case, traced)
+    assert traced.experimental_get_tracing_count() == 1
 
 
-def test_checkpoint_gives_back_every_variable(case, tmp_path):
+def check_all_outputs(case, compute):
+    """Checks the outputs of a batch, and of one of its rows alone."""
+    images, labels, seed = case.images, case.labels, make_seed(0)
+    expected = outputs_of(case.reference, images, labels, seed)
+    check_outputs(case, compute(images, labels, seed), expected)
+    row = slice(1, 2)
+    alone = compute(images[row], labels[row], seed)
+    # The draw of z depends on the batch size.
+    same = [name for name in expected if name not in ("z", "reconstruction")]
+    check_outputs(case, {n: alone[n] for n in same}, {n: expected[n][row] for n in same})
+
+
+@pytest.mark.parametrize("case", parameters(compiled_cases()))
+def test_checkpoint_restores_every_variable(case, tmp_path):
     def build(seed):
         model = case.build(seed)
-        return model, assembly.build_optimizer(OptimizerConfig(), model)
+        return model, assembly.build_optimizer(OptimizerConfig(), model.trainable_variables)
 
     saved_model, saved_optimizer = build(seed=1)
     for number, variable in enumerate([*saved_model.variables, *saved_optimizer.variables]):
