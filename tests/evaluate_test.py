@@ -233,7 +233,7 @@ def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_pa
     for own, given in zip(trained.encoder.variables, source.encoder.variables, strict=True):
         np.testing.assert_array_equal(own, given)
     assert np.any(trained.decoder.layers[1].bias.numpy() != source.decoder.layers[1].bias.numpy())
-    # Gone on with, it starts from its own state, and does not look for the other run.
+    # When it resumes, it restores its own state and does not look for the other run.
     train.run(Config.from_flat({**settings, "train_steps": 10}))
     assert "Resuming at step 5" in (shown := capsys.readouterr().out)
     assert "start from" not in shown

@@ -65,7 +65,7 @@ def records(tmp_path):
 def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(
     tmp_path, records, settings, monkeypatch
 ):
-    # 36 training images, 4 steps an epoch; blocks of 3 steps in calls of 1 or 3.
+    # 36 training images, 4 steps per epoch; blocks of 3 steps in calls of 1 or 3.
     values = {**records, **settings, "learning_rate": 0.01}
     _, metrics = run(tmp_path / "whole", **values, train_steps=11)
     assert [record["step"] for record in metrics["history"]] == [4, 8, 11]

@@ -171,7 +171,7 @@ def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
 
 @pytest.mark.parametrize("jit_compile", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
-    """Neither by blocks of other lengths nor by validation, nor by going on with a run."""
+    """Neither by blocks of other lengths nor by validation, nor by resuming a run."""
     traces = []
     compute = Elbo.__call__
 
@@ -185,14 +185,14 @@ def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_comp
 
     def count(folder, **values):
         traces.clear()
-        # Five steps an epoch in blocks of at most three: ends of epochs and checkpoints cut some.
+        # Five steps per epoch in blocks of at most three: ends of epochs and checkpoints cut some.
         run(folder, jit_compile=jit_compile, batch_size=4, **values)
         return len(traces)
 
     once = count(tmp_path / "short", epochs=1)
     assert once >= 3  # Training, validation, test.
     assert count(tmp_path / "long", epochs=4, checkpoint_every=3) == once
-    # Ends within the second epoch, goes on within it.
+    # Ends within the second epoch, resumes within it.
     assert count(tmp_path / "parts", train_steps=8, checkpoint_every=5) == once
     assert count(tmp_path / "parts", train_steps=21, checkpoint_every=5) == once
 
