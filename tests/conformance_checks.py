@@ -55,7 +55,7 @@ BOUNDS = {
     "float32 with relu": Differences(term=60, angle=400, norm=200, variable=2000, median=32),
     "bfloat16": Differences(term=15, angle=12, norm=12, variable=30, median=6),
     "bfloat16 with relu": Differences(term=10, angle=25, norm=10, variable=80, median=18),
-    "float16": Differences(term=20, angle=25, norm=13, variable=150, median=16),
+    "float16": Differences(term=20, angle=15, norm=13, variable=45, median=16),
     "float16 with relu": Differences(term=15, angle=120, norm=32, variable=200, median=22),
 }
 # The same for the relative errors of outputs.
