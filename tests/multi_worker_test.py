@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from vae_lowlevel import cli, train
 from vae_lowlevel.config import Config
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
+from vae_lowlevel.training.workers import Workers
 
 FLAGS = (
     "--dataset=shapes",
@@ -108,7 +110,7 @@ def unbroken(cwd):
 def test_two_workers_train_as_one(cwd, unbroken):
     state, ((_, chief, _), (_, other, _)) = unbroken
     # In this process; it has started TensorFlow already.
-    flags = [*FLAGS, f"--model_dir={cwd}/one", "--intra_op_threads=0", "--tensorflow_log"]
+    flags = [*FLAGS, f"--model_dir={cwd}/one", "--tensorflow_log"]
     assert cli.main("", Config, train.run, flags) == 0
     one = saved_state(cwd / "one")
     assert set(one) == set(state)
@@ -186,6 +188,17 @@ def test_after_another_killed_worker_both_resume_as_unbroken(cwd, unbroken):
     assert_resumed_as_unbroken(cwd, "killed_1", unbroken)
 
 
+def test_workers_with_other_states_are_told_so(tmp_path, monkeypatch, capsys):
+    """In one process, where the other worker answers that it has no state."""
+    flags = [*FLAGS, f"--model_dir={tmp_path}/run", "--tensorflow_log", "--epochs=1"]
+    assert cli.main("", Config, train.run, flags) == 0
+    monkeypatch.setattr(Workers, "share", lambda self, value: [value, -1.0])
+    assert cli.main("", Config, train.run, [*flags, "--epochs=2"]) == 1
+    message = r"different values of step, \[15, -1\.0\]: --model_dir must be a folder that all"
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.slow
 def test_workers_without_a_common_folder_are_told_so(cwd, unbroken):
     cluster = [f"localhost:{port}" for port in free_ports(2)]
     folders = ("two", "not_there")

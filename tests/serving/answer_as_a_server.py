@@ -1,6 +1,6 @@
 """A program that computes requests in a session and with the C API, with TensorFlow alone.
 
-python answer_as_a_server.py TASK ANSWERS; TASK is a pickled list of (folder, requests), requests a
+python answer_as_a_server.py TASK ANSWERS; TASK is pickled {way: [(folder, requests)]}, requests a
 list of (signature, inputs); ANSWERS will be {"session": [...], "c_api": [...]} of answers.
 """
 
@@ -33,8 +33,8 @@ def by_c_api(folder, requests):
 
 task = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
 answers = {
-    "session": [by_session(*exported) for exported in task],
-    "c_api": [by_c_api(*exported) for exported in task],
+    "session": [by_session(*exported) for exported in task["session"]],
+    "c_api": [by_c_api(*exported) for exported in task["c_api"]],
 }
 pathlib.Path(sys.argv[2]).write_bytes(pickle.dumps(answers))
 assert not [name for name in sys.modules if name.startswith(("vae_lowlevel", "tensorflow_prob"))]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import pickle
 import re
@@ -46,6 +45,8 @@ MODELS = {
     ),
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
 }
+# The C API runs graphs as a session does; these two have all kinds of inputs, fed from C.
+BY_C_API = ("conv", "conditional")
 NUM_CLASSES = 3
 CHOOSES_SIGNATURES = ("posterior", "prior", "likelihood", "model")
 SMALL = {
@@ -127,20 +128,22 @@ def exports(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def all_answers(exports, tmp_path_factory):
-    """The outputs in a process without this package, by model, way, signature and question."""
+    """The outputs in a process without this package, by (model, way), signature and question."""
     folder = tmp_path_factory.mktemp("answers")
-    (folder / "task").write_bytes(pickle.dumps([export.task for export in exports.values()]))
+    tasks = {
+        "session": [export.task for export in exports.values()],
+        "c_api": [exports[name].task for name in BY_C_API],
+    }
+    (folder / "task").write_bytes(pickle.dumps(tasks))
     program = pathlib.Path(__file__).with_name("answer_as_a_server.py")
     command = [sys.executable, "-I", str(program), str(folder / "task"), str(folder / "answers")]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = pickle.loads((folder / "answers").read_bytes())
     return {
-        name: {
-            way: dict(zip(export.requests, found[way][index], strict=True))
-            for way in ("session", "c_api")
-        }
-        for index, (name, export) in enumerate(exports.items())
+        (name, way): dict(zip(exports[name].requests, answers, strict=True))
+        for way, names in (("session", MODELS), ("c_api", BY_C_API))
+        for name, answers in zip(names, found[way], strict=True)
     }
 
 
@@ -156,12 +159,17 @@ def export(request, exports):
     return exports[request.param]
 
 
-@pytest.fixture(params=("session", "c_api"))
-def answers(request, export, all_answers):
-    return all_answers[os.path.basename(export.folder)][request.param]
+@pytest.fixture(
+    params=[*((name, "session") for name in MODELS), *((name, "c_api") for name in BY_C_API)],
+    ids="-".join,
+)
+def asked(request, exports, all_answers):
+    """An export, and its answers in one way."""
+    return exports[request.param[0]], all_answers[request.param]
 
 
-def test_answers_are_those_of_the_model(export, answers):
+def test_answers_are_those_of_the_model(asked):
+    export, answers = asked
     for signature, wanted in export.wanted.items():
         found = answers[signature, "both"]
         assert found.keys() == wanted.keys()
@@ -171,7 +179,8 @@ def test_answers_are_those_of_the_model(export, answers):
             np.testing.assert_allclose(value, wanted[key], rtol=1e-5, atol=1e-5)
 
 
-def test_a_row_is_answered_the_same_alone_and_in_any_order(export, answers):
+def test_a_row_is_answered_the_same_alone_and_in_any_order(asked):
+    export, answers = asked
     for signature in export.examples:
         for key, both in answers[signature, "both"].items():
             first, turned = answers[signature, "first"][key], answers[signature, "turned"][key]
@@ -182,7 +191,8 @@ def test_a_row_is_answered_the_same_alone_and_in_any_order(export, answers):
                 np.testing.assert_array_equal(turned, both[::-1])
 
 
-def test_an_empty_request_is_answered(export, answers):
+def test_an_empty_request_is_answered(asked):
+    export, answers = asked
     for signature in export.examples:
         for key, value in answers[signature, "empty"].items():
             assert value.shape == (0, *answers[signature, "both"][key].shape[1:])

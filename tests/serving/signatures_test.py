@@ -259,6 +259,7 @@ def flow_or_full_model(posterior, prior):
         posterior=posterior,
         prior=prior,
         prior_components=5,
+        prior_flow_steps=2,
         activation="elu",
     )
     return assembly.build_model(config, (12, 12, 1), seed=0)

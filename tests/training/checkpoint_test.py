@@ -32,7 +32,7 @@ def checkpoints(run, folder):
         {"ema_decay": 0.9, "precision": "float16", "loss_scale_growth_steps": 2},
         {"model": "sparse_autoencoder", "corruption": "mask", "ema_decay": 0.9},
         {"conditional": True, "freeze": "encoder/conv_0", "capacity": 3.0},
-        {"posterior": "iaf", "prior": "flow"},
+        {"network": "mlp", "posterior": "iaf", "prior": "flow", "prior_flow_steps": 2},
     ],
     ids=str,
 )

@@ -118,7 +118,7 @@ def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logic
 
 @pytest.mark.parametrize(
     ("compilation", "replicas", "parts"),
-    [("none", 1, 4), ("gradients", 1, 2), ("block", 1, 4), ("none", 2, 2), ("gradients", 2, 2)],
+    [("none", 1, 4), ("gradients", 1, 2), ("block", 1, 2), ("none", 2, 2), ("gradients", 2, 2)],
 )
 def test_parts_of_a_batch_train_as_the_whole(
     make_run, two_logical_cpus, parts, compilation, replicas
