@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -40,3 +41,40 @@ def test_addresses_need_a_file_system():
     files.check_reachable("ram://anything", "model_dir")
     with pytest.raises(ConfigError, match="--model_dir=none://x: TensorFlow cannot reach it"):
         files.check_reachable("none://x", "model_dir")
+
+
+def test_a_file_is_durable_before_it_replaces_another(monkeypatch, tmp_path):
+    path, calls = str(tmp_path / "a.txt"), []
+    fsync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor):
+        calls.append(f"sync {os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}'))}")
+        fsync(descriptor)
+
+    def note_replace(source, target):
+        calls.append(f"replace {os.path.basename(target)}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    files.write(path, b"content")
+    assert calls == ["sync a.txt.partial", "replace a.txt", f"sync {tmp_path.name}"]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.txt").write_bytes(b"c")
+    calls.clear()
+    files.sync_tree(str(tmp_path))
+    assert calls == ["sync c.txt", "sync b", "sync a.txt", f"sync {tmp_path.name}"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_names_it(monkeypatch, tmp_path):
+    path = str(tmp_path / "a.txt")
+    files.write(path, b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"):
+        files.write(path, b"new")
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert files.read(path) == b"old"

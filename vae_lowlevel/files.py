@@ -6,11 +6,15 @@ a wrong folder is refused at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from typing import Any
 
 from vae_lowlevel.errors import ConfigError
+
+# Ends the name of a file that is being written.
+PARTIAL = ".partial"
 
 
 def is_remote(path: str) -> bool:
@@ -92,16 +96,59 @@ def read(path: str) -> bytes:
 
 
 def write(path: str, content: bytes) -> None:
-    """Writes a file in one step: under a temporary name next to it, which is then renamed."""
-    partial = f"{path}.partial"
+    """Writes a file in one step: under a temporary name next to it, which is then renamed.
+
+    On a disk, the new content is stored durably before it replaces the old: after a loss of power
+    the file holds the one or the other.
+
+    Raises:
+        OSError: the file cannot be written; what was there before stays.
+    """
+    partial = f"{path}{PARTIAL}"
     if is_remote(path):
-        with _gfile().GFile(partial, "wb") as file:
-            file.write(content)
-        _gfile().rename(partial, path, overwrite=True)
+        import tensorflow as tf
+
+        try:
+            with tf.io.gfile.GFile(partial, "wb") as file:
+                file.write(content)
+            tf.io.gfile.rename(partial, path, overwrite=True)
+        except tf.errors.OpError as error:
+            raise OSError(f"{path}: {error.message}") from error
         return
-    with open(partial, "wb") as file:
-        file.write(content)
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        sync(os.path.dirname(path))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def sync(path: str) -> None:
+    """Stores a file, or the names in a folder, durably on its disk; an address needs no such step.
+
+    Args:
+        path: a file or a folder; empty for the working folder.
+    """
+    if is_remote(path):
+        return
+    descriptor = os.open(path or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: str) -> None:
+    """Stores all files and names below a local folder durably, the folder itself last."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(os.path.join(parent, name))
+        sync(parent)
 
 
 def _gfile() -> Any:
