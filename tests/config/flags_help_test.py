@@ -25,8 +25,8 @@ def test_help_shows_every_setting(field):
 def test_help_shows_defaults_as_flagfiles_write_them():
     text = help_text("Usage: me\n", Config)
     assert text.startswith("Usage: me\n")
-    assert "--encoder_filters  int,int,...  (default: 32,64)" in text
-    assert "--decoder_units  int,int,...  (default: empty)" in text
+    assert "--encoder_filters  int,int,...  (default: 32,64; at most 65536)" in text
+    assert "--decoder_units  int,int,...  (default: empty; at most 65536)" in text
     assert "--adam_epsilon  float  (default: 1e-07)" in text
     assert "--deterministic  bool  (default: true)" in text
     assert "--pixel_reduction  {sum, mean}  (default: sum)" in text

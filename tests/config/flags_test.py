@@ -89,6 +89,85 @@ def test_unknown_flag_is_refused_by_name(argument):
         parse(argument)
 
 
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("lr", "learning_rate"),
+        ("beta", "kl_weight"),
+        ("batch", "batch_size"),
+        ("latent_dims", "latent_dim"),
+        ("learning-rate", "learning_rate"),
+        ("Epochs", "epochs"),
+        ("noconditionnal", "conditional"),
+        ("zzz", None),
+    ],
+)
+def test_an_unknown_flag_gets_a_hint(flag, meant):
+    with pytest.raises(ConfigError) as caught:
+        parse(f"--{flag}=3")
+    hint = f"; did you mean --{meant}?" if meant else ""
+    assert str(caught.value) == f"there is no flag --{flag}{hint}"
+
+
+def test_every_word_of_other_packages_leads_to_a_flag():
+    assert set(flags._OTHER_WORDS.values()) <= set(TYPES)
+    assert not set(flags._OTHER_WORDS) & set(TYPES)
+
+
+def test_an_empty_run_folder_is_refused():
+    with pytest.raises(ConfigError, match=r"--model_dir must not be empty.*leave the flag out"):
+        parse("--model_dir=")
+
+
+INTEGERS = [name for name, (kind, _) in TYPES.items() if kind in (int, tuple)]
+
+
+@pytest.mark.parametrize("value", [10**20, 2**31, -(10**20)])
+def test_a_huge_number_is_refused_in_every_whole_number(value):
+    for name in INTEGERS:
+        if name == "resident_bytes" and value == 2**31:
+            continue
+        with pytest.raises(ConfigError, match=rf"^--{name} must be [^\n]*, got [^\n]*{value}"):
+            parse(f"--{name}={value}")
+
+
+def test_a_list_of_too_many_numbers_is_refused():
+    with pytest.raises(ConfigError, match="--encoder_units must have at most 1000 entries"):
+        parse("--encoder_units=" + ",".join(["1"] * 1001))
+
+
+def test_a_bad_value_is_quoted_in_part_only():
+    for flag in ("latent_dim", "learning_rate", "network", "no_such", "overwrite"):
+        with pytest.raises(ConfigError, match=flag) as caught:
+            parse(f"--{flag}=" + "9x" * 50_000)
+        assert len(str(caught.value)) < 500
+
+
+TEXTS = [name for name, (kind, _) in TYPES.items() if kind is str]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "a\u2028b", "a\udce9", " a", "a\t"])
+def test_line_ends_and_control_characters_are_refused_in_every_text(text):
+    for name in TEXTS:
+        with pytest.raises(ConfigError, match=rf"^--{name} must [^\n]*got [^\n]*$"):
+            parse(f"--{name}={text}")
+
+
+@pytest.mark.parametrize(
+    "steps", ["0-3", "3-2", "1-2147483648", "1-" + "9" * 5000, "1", "-", "1-2-3"]
+)
+def test_steps_to_profile_are_two_numbers(steps):
+    with pytest.raises(ConfigError, match="--profile_steps must be <first>-<last>"):
+        parse(f"--profile_steps={steps}")
+    assert parse("--profile_steps=2-2").training.profiled() == (2, 2)
+
+
+def test_drawn_images_that_do_not_fit_into_memory_are_refused():
+    with pytest.raises(ConfigError, match="--shapes_examples=20000 of --image_size=4096 are"):
+        parse("--image_size=4096")
+    assert parse("--dataset=folder:x", "--image_size=4096").data.image_size == 4096
+
+
 def test_flag_without_its_value_is_refused():
     with pytest.raises(ConfigError, match="latent_dim"):
         parse("--latent_dim")
@@ -104,7 +183,10 @@ def test_words_that_are_no_flags_are_refused(argv):
     assert "--name=value" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, is_optional) in TYPES.items() if is_optional])
+@pytest.mark.parametrize(
+    "name",
+    [field.name for field in FIELDS if TYPES[field.name][1] and field.metadata["can_unset"]],
+)
 def test_a_flag_that_is_not_set_by_default_can_be_unset(name):
     values = {
         "variant": "small",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.fields import check, option, quote
 from vae_lowlevel.errors import ConfigError
 
 # Names of data sets, with or without a path after a colon.
@@ -21,6 +21,10 @@ SOURCES = {
 }
 
 DEFAULT_RESIDENT_BYTES = 4 * 2**30
+
+_MAX_SIDE = 4096
+# Drawn images are all in memory.
+_MAX_DRAWN_BYTES = 2**34
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,11 +51,13 @@ class DataConfig:
         32,
         "shapes, folder: height and width in pixels to which images are drawn or resized.",
         at_least=8,
+        at_most=_MAX_SIDE,
     )
     pad_to: int | None = option(
         None,
         "Height and width in pixels to which images are padded with zeros on all sides.",
         at_least=1,
+        at_most=_MAX_SIDE,
     )
     shapes_examples: int = option(
         20000,
@@ -71,6 +77,7 @@ class DataConfig:
         "records: total size in bytes of the training shards above which they are streamed at "
         "every epoch instead of read into memory; 0 always streams.",
         at_least=0,
+        at_most=2**63 - 1,
         resume="numerics",
     )
     shuffle_buffer: int = option(
@@ -89,19 +96,29 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(self)
         self._check_service()
+        drawn_bytes = (self.shapes_examples + self.shapes_examples // 6) * self.image_size**2
+        if self.dataset == "shapes" and drawn_bytes > _MAX_DRAWN_BYTES:
+            raise ConfigError(
+                f"--shapes_examples={self.shapes_examples} of --image_size={self.image_size} are "
+                f"{drawn_bytes} bytes in memory, expected at most {_MAX_DRAWN_BYTES}: give fewer "
+                "or smaller images"
+            )
         kind, colon, path = self.dataset.partition(":")
         allowed = {source.partition(":")[:2] for source in SOURCES}
         if (kind, colon) not in allowed or (colon and not path):
             raise ConfigError(
-                f"--dataset must be one of {', '.join(SOURCES)}, got {self.dataset!r}"
+                f"--dataset must be one of {', '.join(SOURCES)}, got {quote(self.dataset)}"
             )
 
     def _check_service(self) -> None:
         address = self.tf_data_service
         if address is None:
             return
-        if not re.fullmatch(r"grpc://(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", address):
-            raise ConfigError(f"--tf_data_service must be grpc://<host>:<port>, got {address!r}")
+        match = re.fullmatch(r"grpc://(\[[0-9a-fA-F:]+\]|[^\s:/]+):(\d{1,5})", address)
+        if not match or not 0 < int(match[2]) < 2**16:
+            raise ConfigError(
+                f"--tf_data_service must be grpc://<host>:<port>, got {quote(address)}"
+            )
         if not self.dataset.startswith("records:"):
             raise ConfigError(
                 f"--tf_data_service={address} requires --dataset=records:<glob>, got --dataset="

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from vae_lowlevel.config.fields import Options, check, option
+from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ class ExportOptions(Options):
         at_most=1,
     )
     interpolation_steps: int = option(
-        8, "Images of the signature interpolate, both ends included.", at_least=2
+        8, "Images of the signature interpolate, both ends included.", at_least=2, at_most=1000
     )
     serving_precision: str = option(
         "float32",
@@ -48,7 +48,7 @@ class ExportOptions(Options):
         if not self.export_dir:
             raise ConfigError("--export_dir must be a folder, got the empty string")
         if self.name is not None and not _is_folder_name(self.name):
-            raise ConfigError(f"--name must be the name of one folder, got {self.name!r}")
+            raise ConfigError(f"--name must be the name of one folder, got {quote(self.name)}")
 
 
 def _is_folder_name(name: str) -> bool:

@@ -10,12 +10,22 @@ import dataclasses
 import math
 import types
 import typing
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from vae_lowlevel.errors import ConfigError
 
 Resume = Literal["identity", "total", "numerics", "free"]
+
+# The upper bound of every whole number that has no lower one: TensorFlow counts in int32.
+MAX_INT = 2**31 - 1
+_MAX_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
+# A list has an entry per layer.
+_MAX_ENTRIES = 1000
+# Control characters, halves of characters and line ends: a flagfile cannot hold them.
+_REFUSED_CHARACTERS = ("Cc", "Cs", "Zl", "Zp")
+_MOST_QUOTED = 200
 
 
 class Options:
@@ -51,6 +61,7 @@ def option(
     below: float | None = None,
     resume: Resume = "identity",
     instead_of: str | None = None,
+    can_unset: bool = True,
 ) -> Any:
     """Declares a setting.
 
@@ -60,12 +71,14 @@ def option(
         choices: the allowed strings.
         at_least: inclusive lower bound (for a tuple: of each element).
         above: exclusive lower bound.
-        at_most: inclusive upper bound.
+        at_most: inclusive upper bound; of a whole number 2**31 - 1 if there is no other.
         below: exclusive upper bound.
         resume: what a different value means when a run resumes. "identity": it is another model or
             other data, so it is refused. "total": the length of the run changes. "numerics": the
             result is not bit for bit that of an unbroken run. "free": nothing learned changes.
         instead_of: name of a setting of the same group that excludes this one.
+        can_unset: whether an empty value on the command line unsets a setting whose default is
+            None; otherwise it is refused.
 
     Returns:
         A dataclass field.
@@ -75,6 +88,7 @@ def option(
         "choices": choices,
         "resume": resume,
         "instead_of": instead_of,
+        "can_unset": can_unset,
         "bounds": {
             "at least": (at_least, lambda value, bound: value >= bound),
             "above": (above, lambda value, bound: value > bound),
@@ -110,16 +124,18 @@ def check(settings: Any) -> None:
         if value is None and optional:
             continue
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = float(value) if abs(value) <= _MAX_FLOAT32 else math.inf
             object.__setattr__(settings, field.name, value)
         if kind is tuple and isinstance(value, list):
             value = tuple(value)
             object.__setattr__(settings, field.name, value)
         mistyped_bool = isinstance(value, bool) and kind is not bool
         if not isinstance(value, kind) or mistyped_bool:
-            raise ConfigError(f"--{field.name} must be of type {kind.__name__}, got {value!r}")
+            raise ConfigError(f"--{field.name} must be of type {kind.__name__}, got {quote(value)}")
         if kind is tuple and any(type(element) is not int for element in value):
-            raise ConfigError(f"--{field.name} must be of type tuple of int, got {value!r}")
+            raise ConfigError(f"--{field.name} must be of type tuple of int, got {quote(value)}")
+        if kind is str:
+            _check_text(field.name, value)
         _check_range(field, value)
         other = field.metadata["instead_of"]
         if other is not None and getattr(settings, other) is not None:
@@ -132,12 +148,37 @@ def check(settings: Any) -> None:
 def _check_range(field: dataclasses.Field, value: Any) -> None:
     choices = field.metadata["choices"]
     if choices is not None and value not in choices:
-        raise ConfigError(f"--{field.name} must be one of {', '.join(choices)}, got {value!r}")
+        raise ConfigError(f"--{field.name} must be one of {', '.join(choices)}, got {quote(value)}")
+    if isinstance(value, tuple) and len(value) > _MAX_ENTRIES:
+        raise ConfigError(
+            f"--{field.name} must have at most {_MAX_ENTRIES} entries, got {len(value)}"
+        )
     bounds = [(word, *bound) for word, bound in field.metadata["bounds"].items()]
     bounds = [bound for bound in bounds if bound[1] is not None]
     for element in value if isinstance(value, tuple) else (value,):
-        if isinstance(element, float) and not math.isfinite(element):
+        if isinstance(element, float) and not abs(element) <= _MAX_FLOAT32:
             raise ConfigError(f"--{field.name} must be finite, got {value!r}")
         if not all(holds(element, bound) for _, bound, holds in bounds):
             wanted = " and ".join(f"{word} {bound}" for word, bound, _ in bounds)
-            raise ConfigError(f"--{field.name} must be {wanted}, got {value!r}")
+            raise ConfigError(f"--{field.name} must be {wanted}, got {quote(value)}")
+        has_limit = any(word in ("at most", "below") for word, _, _ in bounds)
+        if isinstance(element, int) and element > MAX_INT and not has_limit:
+            raise ConfigError(f"--{field.name} must be at most {MAX_INT}, got {quote(value)}")
+
+
+def _check_text(name: str, value: str) -> None:
+    if any(unicodedata.category(character) in _REFUSED_CHARACTERS for character in value):
+        raise ConfigError(
+            f"--{name} must have no line ends, control characters or undecodable bytes, got "
+            f"{quote(value)}"
+        )
+    if value != value.strip():
+        raise ConfigError(f"--{name} must not begin or end with a space, got {quote(value)}")
+
+
+def quote(value: Any) -> str:
+    """Returns a value as an error message shows it: on one line, and not endless."""
+    text = repr(value)
+    if len(text) <= _MOST_QUOTED:
+        return text
+    return f"{text[:_MOST_QUOTED]}... ({len(text)} characters)"

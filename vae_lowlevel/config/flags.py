@@ -1,21 +1,23 @@
 """absl flags <-> settings: one flag per field of the dataclasses.
 
-absl splits the command line and reads flagfiles. The texts are converted here, so that every bad
-value gets a message of the same form.
+absl splits the command line. Flagfiles are read by `flagfile.py` and the texts are converted here,
+so that every bad value gets a message of the same form. absl is imported when flags are parsed:
+`cli.py` first checks that it is installed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import os
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from absl import flags
-
-from vae_lowlevel import files
 from vae_lowlevel.config import Config
-from vae_lowlevel.config.fields import Options, value_types
+from vae_lowlevel.config.fields import Options, quote, value_types
+from vae_lowlevel.config.flagfile import read_flagfiles, read_saved_flagfile, with_checksum
 from vae_lowlevel.errors import ConfigError
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -27,6 +29,41 @@ _EXPECTED = {
     tuple: "whole numbers separated by commas",
 }
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+# The words of other packages for our flags.
+_OTHER_WORDS = {
+    "accum_iter": "accumulate_steps",
+    "batch": "batch_size",
+    "beta": "kl_weight",
+    "bs": "batch_size",
+    "data": "dataset",
+    "data_path": "data_dir",
+    "dtype": "precision",
+    "ema": "ema_decay",
+    "folder": "model_dir",
+    "gpus": "num_gpus",
+    "gradient_clip": "clip_norm",
+    "hidden": "encoder_units",
+    "kld_weight": "kl_weight",
+    "latent_size": "latent_dim",
+    "logdir": "model_dir",
+    "lr": "learning_rate",
+    "max_steps": "train_steps",
+    "mixed_precision": "precision",
+    "n_epochs": "epochs",
+    "num_steps": "train_steps",
+    "output_dir": "model_dir",
+    "patience": "early_stopping_patience",
+    "pretrained": "init_from",
+    "random_seed": "seed",
+    "save_dir": "model_dir",
+    "scheduler": "learning_rate_schedule",
+    "steps": "train_steps",
+    "strategy": "distribution_strategy",
+    "warmup": "kl_warmup_epochs",
+    "workdir": "model_dir",
+    "z_dim": "latent_dim",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +81,11 @@ class _Setting:
             ConfigError: the text is not of the setting's type.
         """
         if not text and self.is_optional:
+            if not self.field.metadata["can_unset"]:
+                raise ConfigError(
+                    f"--{self.field.name} must not be empty: give a value, or leave the flag out "
+                    "for the default"
+                )
             return None
         if self.kind is str:
             return text
@@ -55,12 +97,12 @@ class _Setting:
         except (KeyError, ValueError):
             pass
         if not text.strip():
-            default = format_value(self.field.default)
+            default = _default_text(self.field)
             raise ConfigError(
                 f"--{name} must be {expected}, got an empty value: give one, or leave the flag out "
                 f"for the default, {default}"
             )
-        raise ConfigError(f"--{name} must be {expected}, got {text!r}")
+        raise ConfigError(f"--{name} must be {expected}, got {quote(text)}")
 
 
 def _settings_of(options: type[Options]) -> dict[str, _Setting]:
@@ -87,11 +129,14 @@ def parse(argv: list[str], options: type[AnyOptions]) -> AnyOptions:
     """
     settings = _settings_of(options)
     values, direct = {}, {}
-    for is_flagfile, part in _split_flagfiles(argv):
-        texts = _read_texts(part, settings)
-        given = {name: settings[name].convert(text) for name, text in texts.items()}
+    for flagfile, part in _split_flagfiles(argv):
+        try:
+            texts = _read_texts(part, settings)
+            given = {name: settings[name].convert(text) for name, text in texts.items()}
+        except ConfigError as error:
+            raise ConfigError(f"{error} (in {flagfile})" if flagfile else str(error)) from None
         values.update(given)
-        if not is_flagfile:
+        if flagfile is None:
             direct.update(given)
     for name, setting in settings.items():
         pair = {name, setting.field.metadata["instead_of"]}
@@ -101,25 +146,26 @@ def parse(argv: list[str], options: type[AnyOptions]) -> AnyOptions:
     return options.from_flat(values)
 
 
-def _split_flagfiles(argv: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Yields runs of arguments in their order, and whether they name a flagfile."""
-    part, rest = [], list(argv)
-    while rest:
-        word = rest.pop(0)
-        name, equals, _ = word.lstrip("-").partition("=")
-        if not word.startswith("-") or name != "flagfile":
+def _split_flagfiles(argv: list[str]) -> Iterator[tuple[str | None, list[str]]]:
+    """Yields arguments in their order, and the flagfile that they were read from, if any."""
+    part, words = [], iter(argv)
+    for word in words:
+        named = re.fullmatch(r"--?flagfile(?:=(.*))?", word, re.DOTALL)
+        if not named:
             part.append(word)
             continue
-        yield False, part
+        yield None, part
         part = []
-        # absl reports a flagfile without a name.
-        yield True, [word] if equals else [word, *rest[:1]]
-        rest = rest if equals else rest[1:]
-    yield False, part
+        path = next(words, "") if named[1] is None else named[1]
+        path = os.path.expanduser(path.strip())
+        yield path, read_flagfiles(path)
+    yield None, part
 
 
 def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str]:
     """Returns the texts of the flags that are given."""
+    from absl import flags
+
     values = flags.FlagValues()
     for name, setting in settings.items():
         text = setting.field.metadata["help"]
@@ -127,20 +173,30 @@ def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str
         flags.DEFINE(flags.ArgumentParser(), name, None, text, values, boolean=is_switch)
     try:
         left = values(["", *argv])[1:]
-    except flags.CantOpenFlagFileError as error:
-        raise ConfigError(f"cannot read the flagfile: {error.__context__}") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the flagfile: {error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"a flagfile of {' '.join(argv)} is not UTF-8 text: {error}") from None
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        raise ConfigError(f"there is no flag --{_shown(name)}{_hint(name, settings)}") from None
     except (flags.Error, ValueError) as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(_shown(str(error))) from None
     if left:
         raise ConfigError(
-            f"not a flag: {' '.join(map(repr, left))}. Flags are written --name=value, in a "
+            f"not a flag: {quote(left)[1:-1]}. Flags are written --name=value, in a "
             "flagfile one per line, with comments (#) only at the start of a line"
         )
     return {name: values[name].value for name in settings if values[name].present}
+
+
+def _hint(name: str, settings: dict[str, _Setting]) -> str:
+    """Returns the end of a sentence that suggests the flag that may be meant."""
+    word = name.lower().replace("-", "_")
+    alike = difflib.get_close_matches(word[:100], settings, n=1, cutoff=0.75)
+    meant = word if word in settings else _OTHER_WORDS.get(word, *alike[:1] or [None])
+    return f"; did you mean --{meant}?" if meant in settings else ""
+
+
+def _shown(text: str) -> str:
+    """Returns a text of the command line without quotes, on one line and not endless."""
+    return quote(text)[1:].removesuffix("'")
 
 
 def help_text(usage: str, options: type[Options]) -> str:
@@ -165,14 +221,19 @@ def _help_lines(setting: _Setting) -> list[str]:
     allowed = "{" + ", ".join(choices) + "}" if choices else setting.kind.__name__
     if setting.kind is tuple:
         allowed = "int,int,..."
-    default = "not set" if field.default is None else format_value(field.default)
-    head, default = f"  --{field.name}  {allowed}", f"(default: {default or 'empty'})"
+    limit = field.metadata["bounds"]["at most"][0]
+    known = _default_text(field) if limit is None else f"{_default_text(field)}; at most {limit}"
+    head, default = f"  --{field.name}  {allowed}", f"(default: {known})"
     is_short = len(head) + len(default) <= 98
     lines = [f"{head}  {default}"] if is_short else [head, f"      {default}"]
     indent = " " * 6
     return lines + textwrap.wrap(
         field.metadata["help"], 92, initial_indent=indent, subsequent_indent=indent
     )
+
+
+def _default_text(field: dataclasses.Field) -> str:
+    return "not set" if field.default is None else format_value(field.default) or "empty"
 
 
 def format_value(value: Any) -> str:
@@ -185,7 +246,10 @@ def format_value(value: Any) -> str:
 
 
 def format_flagfile(config: Config) -> str:
-    """Returns the settings of a run as a flagfile: every flag except those that are not set."""
+    """Returns the settings of a run as a flagfile: every flag except those that are not set.
+
+    The first line is a checksum of the others, see `flagfile.py`.
+    """
     lines = []
     for name, group in config.groups().items():
         lines.append(f"# {group.__doc__.strip().rstrip('.')}")
@@ -193,19 +257,14 @@ def format_flagfile(config: Config) -> str:
             # A saved --overwrite would delete the run when its flagfile is used again.
             if value is not None and setting != "overwrite":
                 lines.append(f"--{setting}={format_value(value)}")
-    return "\n".join(lines) + "\n"
+    return with_checksum("\n".join(lines) + "\n")
 
 
 def read_flagfile(path: str) -> Config:
     """Reads a flagfile that `format_flagfile` wrote, from a disk or an address.
 
     Raises:
-        ConfigError: the file cannot be read, or a flag in it is unknown or has a bad value.
+        RunError: the file is damaged or cannot be read.
+        ConfigError: a flag in it is unknown or has a bad value.
     """
-    if not files.is_remote(path):
-        return parse([f"--flagfile={path}"], Config)
-    try:
-        lines = files.read(path).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the flagfile: {error}") from None
-    return parse([line for line in lines if line.startswith("--")], Config)
+    return parse(read_saved_flagfile(path), Config)

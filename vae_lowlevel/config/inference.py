@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from vae_lowlevel.config.fields import Options, check, option
+from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.errors import ConfigError
 
 COMMANDS = ("encode", "reconstruct", "sample", "interpolate")
@@ -29,7 +29,9 @@ class InferenceOptions(Options):
         "Images, .npy, .npz or .png: uint8, or float in [0, 1], of shape [N, H, W, C]. "
         "Default: the first test images of the run's data.",
     )
-    count: int = option(16, "Number of samples, or of test images without --input.", at_least=1)
+    count: int = option(
+        16, "Number of samples, or of test images without --input.", at_least=1, at_most=100_000
+    )
     seed: int = option(0, "sample: seed of the draws.", at_least=0, below=2**31)
     label: int | None = option(
         None,
@@ -37,7 +39,9 @@ class InferenceOptions(Options):
         "labels of the test images.",
         at_least=-1,
     )
-    steps: int = option(8, "interpolate: images per row, both ends included.", at_least=2)
+    steps: int = option(
+        8, "interpolate: images per row, both ends included.", at_least=2, at_most=1000
+    )
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
 
     def __post_init__(self) -> None:
@@ -52,7 +56,7 @@ class InferenceOptions(Options):
         if not self.output.endswith(allowed):
             raise ConfigError(
                 f"--output of {self.command} must end in {' or '.join(allowed)}, "
-                f"got {self.output!r}"
+                f"got {quote(self.output)}"
             )
         folder = os.path.dirname(self.output)
         if folder and not os.path.isdir(folder):

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from vae_lowlevel.config.fields import check, option
-from vae_lowlevel.config.network import NetworkSettings, check_network
+from vae_lowlevel.config.network import MAX_WIDTH, NetworkSettings, check_network
 from vae_lowlevel.errors import ConfigError
 
 # The bounds of a learned scale, as in distributions/likelihoods.py.
@@ -40,15 +40,19 @@ class ModelConfig(NetworkSettings):
         "transformed by an inverse autoregressive flow.",
         choices=("diagonal", "full", "iaf"),
     )
-    iaf_steps: int = option(2, "iaf: number of autoregressive steps.", at_least=1)
+    iaf_steps: int = option(2, "iaf: number of autoregressive steps.", at_least=1, at_most=1000)
     iaf_units: tuple[int, ...] = option(
-        (128,), "iaf: units of each hidden layer of the masked network of a step.", at_least=1
+        (128,),
+        "iaf: units of each hidden layer of the masked network of a step.",
+        at_least=1,
+        at_most=MAX_WIDTH,
     )
     iaf_context: int = option(
         32,
         "iaf: number of features that the encoder passes to every step, in addition to mean and "
         "variance.",
         at_least=1,
+        at_most=MAX_WIDTH,
     )
     prior: str = option(
         "standard",
@@ -58,11 +62,17 @@ class ModelConfig(NetworkSettings):
         choices=("standard", "mixture", "vamp", "flow"),
     )
     prior_components: int = option(
-        100, "mixture: number of Gaussians; vamp: number of pseudo-inputs.", at_least=1
+        100,
+        "mixture: number of Gaussians; vamp: number of pseudo-inputs.",
+        at_least=1,
+        at_most=MAX_WIDTH,
     )
-    prior_flow_steps: int = option(6, "flow: number of coupling layers.", at_least=1)
+    prior_flow_steps: int = option(6, "flow: number of coupling layers.", at_least=1, at_most=1000)
     prior_flow_units: tuple[int, ...] = option(
-        (64, 64), "flow: units of each hidden layer of a coupling network.", at_least=1
+        (64, 64),
+        "flow: units of each hidden layer of a coupling network.",
+        at_least=1,
+        at_most=MAX_WIDTH,
     )
     likelihood: str = option(
         "bernoulli",

@@ -34,6 +34,8 @@ VARIANTS = {
 }
 DEFAULT_VARIANT = "small"
 DEFAULT_LATENT_DIM = 16
+# Units, filters or dimensions of one layer: far above useful sizes, far below an int32 overflow.
+MAX_WIDTH = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,42 +77,48 @@ class NetworkSettings:
         + ", ".join(f"{name} {variant.latent_dim}" for name, variant in VARIANTS.items())
         + ").",
         at_least=1,
+        at_most=MAX_WIDTH,
     )
     encoder_filters: tuple[int, ...] = option(
-        (32, 64), "conv: filters of each encoder convolution.", at_least=1
+        (32, 64), "conv: filters of each encoder convolution.", at_least=1, at_most=MAX_WIDTH
     )
     encoder_strides: tuple[int, ...] = option(
-        (2, 2), "conv: stride of each encoder convolution.", at_least=1
+        (2, 2), "conv: stride of each encoder convolution.", at_least=1, at_most=1024
     )
     encoder_units: tuple[int, ...] = option(
         (128,),
         "conv, mlp: units of each dense encoder layer (conv: after the convolutions).",
         at_least=1,
+        at_most=MAX_WIDTH,
     )
     decoder_units: tuple[int, ...] = option(
         (),
         "conv, mlp: units of each dense decoder layer (conv: before the convolutions).",
         at_least=1,
+        at_most=MAX_WIDTH,
     )
     decoder_filters: tuple[int, ...] = option(
         (64, 64, 32),
         "conv: channels of the decoder's first feature map, then of each transposed convolution.",
         at_least=1,
+        at_most=MAX_WIDTH,
     )
     decoder_strides: tuple[int, ...] = option(
-        (2, 2), "conv: stride of each transposed convolution.", at_least=1
+        (2, 2), "conv: stride of each transposed convolution.", at_least=1, at_most=1024
     )
     resnet_filters: tuple[int, ...] | None = option(
         None,
         "resnet: filters of each level (default: the variant's). Each level halves the height and "
         "width of the image.",
         at_least=2,
+        at_most=MAX_WIDTH,
     )
     resnet_blocks: tuple[int, ...] | None = option(
         None,
         "resnet: residual blocks of each level, or one number for all levels (default: the "
         "variant's).",
         at_least=0,
+        at_most=1000,
     )
     normalization: str = option(
         "group",
@@ -125,7 +133,9 @@ class NetworkSettings:
         "second one.",
         choices=("plain", "gated"),
     )
-    kernel_size: int = option(3, "conv: height and width of every kernel in pixels.", at_least=1)
+    kernel_size: int = option(
+        3, "conv: height and width of every kernel in pixels.", at_least=1, at_most=1024
+    )
     activation: str = option(
         "relu",
         "Activation function of the hidden layers; silu is also called swish.",

@@ -18,6 +18,7 @@ class RunConfig:
         "Run folder, also an address such as gs://bucket/runs/mine (default: runs/<name of the "
         "data set>).",
         resume="free",
+        can_unset=False,
     )
     overwrite: bool = option(
         False, "Deletes the run in the run folder and starts again.", resume="free"

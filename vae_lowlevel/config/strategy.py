@@ -43,7 +43,11 @@ class StrategyConfig:
         resume="free",
     )
     num_workers: int | None = option(
-        None, "kubernetes: number of pods of the job.", at_least=1, resume="numerics"
+        None,
+        "kubernetes: number of pods of the job.",
+        at_least=1,
+        at_most=2**16,
+        resume="numerics",
     )
     kubernetes_service: str | None = option(
         None, "kubernetes: name of the headless service of the job.", resume="free"

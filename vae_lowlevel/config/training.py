@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.fields import MAX_INT, check, option, quote
 from vae_lowlevel.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -40,6 +40,7 @@ class TrainingConfig:
         100,
         "Number of steps that the device runs between two reads by the host (a block).",
         at_least=1,
+        at_most=100_000,
         resume="numerics",
     )
     best_by: str = option(
@@ -64,6 +65,7 @@ class TrainingConfig:
         500,
         "Examples per batch of validation and test; lower it when memory runs out.",
         at_least=1,
+        at_most=2**16,
         resume="numerics",
     )
     seed: int = option(
@@ -85,12 +87,14 @@ class TrainingConfig:
         0,
         "Number of threads within an operation; 0 lets TensorFlow choose.",
         at_least=0,
+        at_most=1024,
         resume="numerics",
     )
     inter_op_threads: int = option(
         0,
         "Number of operations that run at the same time; 0 means two per core.",
         at_least=0,
+        at_most=1024,
         resume="numerics",
     )
     init_from: str | None = option(
@@ -135,11 +139,11 @@ class TrainingConfig:
         """Returns the first and the last step of `profile_steps`, counted from 1, or None."""
         if self.profile_steps is None:
             return None
-        match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps)
+        match = re.fullmatch(r"(\d{1,10})-(\d{1,10})", self.profile_steps)
         first, last = map(int, match.groups()) if match else (0, 0)
-        if not 1 <= first <= last:
+        if not 1 <= first <= last <= MAX_INT:
             raise ConfigError(
                 "--profile_steps must be <first>-<last>, such as 100-120, with steps counted from "
-                f"1, got {self.profile_steps!r}"
+                f"1, got {quote(self.profile_steps)}"
             )
         return first, last
