@@ -44,6 +44,8 @@ def test_the_chief_of_tf_config_comes_first(kind, index, place):
         (tf_config({"worker": ["a"]}), "addresses host:port, found a"),
         (tf_config({"worker": ["http://a:1"]}), "addresses host:port"),
         (tf_config({"worker": ["a:1", "a:1"]}), "each address once"),
+        (tf_config({"worker": ["a:65536"]}), "addresses host:port"),
+        ({"TF_CONFIG": "[" * 100_000}, "expected JSON"),
         (tf_config({"worker": ["a:1"]}, index=1), "found ('worker', 1)"),
         (tf_config({"worker": ["a:1"]}, kind="chief"), "found ('chief', 0)"),
         (tf_config({"worker": ["a:1"]}, index="0"), "found ('worker', '0')"),
@@ -79,6 +81,31 @@ def test_outside_of_srun_slurm_is_refused():
         find({}, cluster_resolver="slurm")
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "four"}, "expected SLURM_PROCID below .*four"),
+        ({"SLURM_PROCID": "4"}, "expected SLURM_PROCID below"),
+        ({"SLURM_STEP_NODELIST": "node[07-"}, "do not describe 4 tasks"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x"}, "do not describe 4 tasks"),
+    ],
+    ids=str,
+)
+def test_damaged_variables_of_slurm_are_refused(monkeypatch, changed, named):
+    environment = {**SLURM, **changed}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=named):
+        find(environment, cluster_resolver="slurm")
+
+
+def test_ports_of_slurm_stay_below_their_limit(monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"--worker_port=65535: .* above 65535"):
+        find(SLURM, cluster_resolver="slurm", worker_port=65535)
+
+
 KUBERNETES = {"cluster_resolver": "kubernetes", "num_workers": 3, "kubernetes_service": "vae"}
 
 
@@ -95,6 +122,7 @@ def test_kubernetes_addresses_are_those_of_an_indexed_job():
         {"JOB_COMPLETION_INDEX": "1", "HOSTNAME": "my-run-x7f2"},
         {"JOB_COMPLETION_INDEX": "3", "HOSTNAME": "my-run-3"},
         {"JOB_COMPLETION_INDEX": "one", "HOSTNAME": "my-run-one"},
+        {"JOB_COMPLETION_INDEX": "1" * 5000, "HOSTNAME": "my-run-1"},
     ],
     ids=str,
 )

@@ -1,4 +1,7 @@
-"""Which processes train together: read from what their launcher tells each of them."""
+"""Which processes train together: read from what their launcher tells each of them.
+
+TensorFlow is imported only to expand Slurm's list of machines, when everything else is right.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from vae_lowlevel.config import StrategyConfig
+from vae_lowlevel.config.fields import quote
 from vae_lowlevel.errors import ConfigError
 
 _TF_CONFIG_EXAMPLE = (
@@ -57,8 +59,8 @@ def _read_tf_config(environment: Mapping[str, str]) -> Cluster:
         )
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _tf_config_error("JSON", f"{error} in {text!r}") from error
+    except (ValueError, RecursionError) as error:
+        raise _tf_config_error("JSON", f"{error} in {quote(text)}") from error
     cluster, task = _entry(content, "cluster", dict), _entry(content, "task", dict)
     if set(cluster) - {"chief", "worker"} or not cluster:
         raise _tf_config_error("jobs worker, or chief and worker, in cluster", sorted(cluster))
@@ -68,7 +70,8 @@ def _read_tf_config(environment: Mapping[str, str]) -> Cluster:
     tasks = [(job, index) for job, _ in jobs for index in range(len(_entry(cluster, job, list)))]
     addresses = [address for _, of_job in jobs for address in of_job]
     for address in addresses:
-        if not (isinstance(address, str) and re.fullmatch(r"[^\s:/]+:\d{1,5}", address)):
+        match = isinstance(address, str) and re.fullmatch(r"[^\s:/]+:(\d{1,5})", address)
+        if not match or not 0 < int(match[1]) < 2**16:
             raise _tf_config_error("addresses host:port", address)
     if len(set(addresses)) != len(addresses):
         raise _tf_config_error("each address once", addresses)
@@ -86,8 +89,12 @@ def _entry(content: Any, name: str, kind: type) -> Any:
 
 def _tf_config_error(expected: str, found: Any) -> ConfigError:
     return ConfigError(
-        f"TF_CONFIG: expected {expected}, found {found}. It looks like {_TF_CONFIG_EXAMPLE}"
+        f"TF_CONFIG: expected {expected}, found {_shown(found)}. It looks like {_TF_CONFIG_EXAMPLE}"
     )
+
+
+def _shown(found: Any) -> str:
+    return quote(found) if not isinstance(found, str) else quote(found)[1:-1]
 
 
 def _read_slurm(port: int, environment: Mapping[str, str]) -> Cluster:
@@ -98,12 +105,31 @@ def _read_slurm(port: int, environment: Mapping[str, str]) -> Cluster:
             f"--cluster_resolver=slurm: {', '.join(missing)} not set; start the workers with srun, "
             "one task per worker"
         )
-    tasks = int(environment["SLURM_STEP_NUM_TASKS"])
-    # One pretended GPU per task: the resolver counts tasks by GPUs. srun assigns the real ones.
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-        port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-    )
-    addresses = resolver.cluster_spec().as_dict()["worker"]
+    numbers = {name: environment[f"SLURM_{name}"] for name in ("STEP_NUM_TASKS", "PROCID")}
+    tasks, process = (int(n) if re.fullmatch(r"\d{1,5}", n) else -1 for n in numbers.values())
+    if not 0 <= process < tasks:
+        raise ConfigError(
+            "--cluster_resolver=slurm: expected SLURM_PROCID below SLURM_STEP_NUM_TASKS, found "
+            f"{numbers}"
+        )
+    import tensorflow as tf
+
+    try:
+        # One pretended GPU per task: the resolver counts tasks by GPUs. srun assigns the real ones.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+        )
+        addresses = resolver.cluster_spec().as_dict()["worker"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            "--cluster_resolver=slurm: SLURM_STEP_NODELIST and SLURM_STEP_TASKS_PER_NODE do not "
+            f"describe {tasks} tasks: {error}"
+        ) from error
+    if any(int(address.rpartition(":")[2]) >= 2**16 for address in addresses):
+        raise ConfigError(
+            f"--worker_port={port}: each task of a machine has the next port, and the last of "
+            f"{tasks} tasks would have one above 65535"
+        )
     return Cluster(tuple(addresses), resolver.task_id)
 
 
@@ -111,12 +137,12 @@ def _read_kubernetes(config: StrategyConfig, environment: Mapping[str, str]) -> 
     """Builds the addresses that a headless service gives the pods of an Indexed Job."""
     index, host = environment.get("JOB_COMPLETION_INDEX"), environment.get("HOSTNAME", "")
     job = host.removesuffix(f"-{index}")
-    is_index = index is not None and index.isdecimal() and int(index) < config.num_workers
+    is_index = bool(re.fullmatch(r"\d{1,5}", index or "")) and int(index) < config.num_workers
     if not is_index or job == host:
         raise ConfigError(
             "--cluster_resolver=kubernetes: expected JOB_COMPLETION_INDEX below "
             f"--num_workers={config.num_workers} and HOSTNAME=<job>-<index>, as a pod of a Job "
-            f"with completionMode: Indexed has them, found {index} and {host!r}"
+            f"with completionMode: Indexed has them, found {quote(index)} and {quote(host)}"
         )
     return Cluster(
         tuple(
