@@ -65,6 +65,23 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys):
     assert "skipped=0.25" in bar
 
 
+def test_summaries_pass_no_python_numbers_to_tensorflow(tmp_path, monkeypatch):
+    """TensorFlow keeps a tensor of every Python number: 1.8 MB in 200 blocks."""
+    seen = []
+
+    def note(name, value):
+        seen.append((value, tf.summary.experimental.get_step()))
+
+    monkeypatch.setattr(tf.summary, "scalar", note)
+    config = Config.from_flat({"network": "mlp", "latent_dim": 2, "encoder_units": (4,)})
+    model = assembly.build_model(config.model, (6, 6, 1), seed=0)
+    examples = Examples(np.zeros([3, 6, 6, 1], np.uint8), np.full([3], -1, np.int32))
+    Summaries(str(tmp_path), model, examples, tf.constant([0, 0]), None).block(7, MEANS)
+    assert len(seen) == len(MEANS)
+    # np.float64 is a Python float too.
+    assert not any(isinstance(number, (int, float)) for pair in seen for number in pair)
+
+
 def test_summaries_of_a_model_without_a_prior_have_no_samples(tmp_path):
     config = Config.from_flat(
         {"model": "sparse_autoencoder", "network": "mlp", "latent_dim": 2, "encoder_units": (4,)}

@@ -165,7 +165,7 @@ class Summaries:
         grids = {"input": self._images, "reconstruction": self._reconstruct(self._images)}
         if self._sample is not None:
             grids["sample"] = self._sample()
-        with self._writers["validation"].as_default(step):
+        with self._writers["validation"].as_default(np.int64(step)):
             for name, images in grids.items():
                 tf.summary.image(name, self._draw_grid(images.numpy(), 4)[None])
 
@@ -175,9 +175,10 @@ class Summaries:
             writer.flush()
 
     def _write_scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
-        with self._writers[split].as_default(step):
+        # Numbers of NumPy: TensorFlow keeps a tensor of every Python number that it has ever seen.
+        with self._writers[split].as_default(np.int64(step)):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(name, np.float32(value))
 
 
 class Profile:
