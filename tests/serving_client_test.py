@@ -2,10 +2,12 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import http.server
 import importlib.util
 import json
 import pathlib
+import socket
 import threading
 
 import numpy as np
@@ -42,6 +44,8 @@ def rest_port(tiny_export):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            # A real one refuses more with batching on, and does not answer an empty one.
+            assert 1 <= len(next(iter(request["inputs"].values()))) <= 64
             try:
                 assert self.path == "/v1/models/tiny:predict"
                 function = signatures[request["signature_name"]]
@@ -147,3 +151,89 @@ def test_no_server(client):
     with pytest.raises(SystemExit) as caught:
         client.main(["sample", "--model=tiny", "--host=127.0.0.1", "--port=1"])
     assert "no answer" in str(caught.value)
+
+
+WHERE = ("--model=tiny", "--host=127.0.0.1")
+
+
+def test_more_rows_than_a_batch_are_sent_in_chunks(client, rest_port, tmp_path):
+    def sample(*words):
+        output = str(tmp_path / "samples.npz")
+        where = (*WHERE, f"--port={rest_port}")
+        assert client.main(["sample", *where, *words, f"--output={output}"]) == 0
+        with np.load(output) as found:
+            return found["z"]
+
+    many = sample("--count=130")
+    assert many.shape == (130, 3)
+    np.testing.assert_array_equal(many[126:129], sample("--count=3", "--seed=126"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sample", "--count=0"], "--count must be at least 1, got 0"),
+        (["sample", f"--seed={2**63}"], "--seed must be in"),
+        (["sample", "--timeout=0"], "--timeout must be greater than 0"),
+        (["encode", "--output=codes.png"], "encode returns no images"),
+    ],
+)
+def test_bad_commands(client, words, message, capsys):
+    with pytest.raises(SystemExit):
+        client.main([*words, *WHERE])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros([0, 12, 12, 1], np.float32), r"holds no images: \[0, 12, 12, 1\]"),
+        (b"x", "not a readable .npy file"),
+        (None, "No such file"),
+    ],
+)
+def test_inputs_that_cannot_be_sent(client, content, message, tmp_path):
+    path = tmp_path / "images.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises(SystemExit, match=message):
+        client.main(["score", *WHERE, "--port=1", f"--input={path}"])
+
+
+@contextlib.contextmanager
+def answering(content):
+    """A server of one answer, which then waits; yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+
+        def answer():
+            connection = stack.enter_context(listener.accept()[0])
+            connection.recv(1 << 16)
+            connection.sendall(content)
+            if content.endswith(b"."):
+                connection.shutdown(socket.SHUT_RDWR)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no answer: timed out"),
+        (OK + b'{"outputs"', "no answer: timed out"),
+        (OK + b"cut off.", "no answer: .*IncompleteRead"),
+        (b"nonsense.", "no answer: "),
+        (OK + b"x" * 100, "not an answer of TensorFlow Serving"),
+        (OK + b'{"predictions": []}'.ljust(100), "not an answer of TensorFlow Serving"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\n<ht>", "502: Bad Gateway"),
+    ],
+)
+def test_a_server_that_fails_is_one_line(client, content, message):
+    with answering(content) as port, pytest.raises(SystemExit, match=message) as caught:
+        client.main(["sample", *WHERE, f"--port={port}", "--timeout=0.2"])
+    assert "\n" not in str(caught.value)

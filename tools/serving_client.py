@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
 import math
 import sys
@@ -22,6 +23,9 @@ import urllib.request
 import numpy as np
 
 DTYPES = {"image": np.float32, "seed": np.int64, "label": np.int32}
+
+# Rows per request: with batching on, the server refuses more than max_batch_size.
+CHUNK = 64
 
 
 def request_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
@@ -41,13 +45,25 @@ def request_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict)
         with urllib.request.urlopen(request, timeout=arguments.timeout) as response:
             outputs = json.load(response)["outputs"]
     except urllib.error.HTTPError as error:
-        sys.exit(f"{url}: {error.code}: {json.load(error).get('error')}")
-    except urllib.error.URLError as error:
-        sys.exit(f"{url}: no answer: {error.reason}")
+        sys.exit(f"{url}: {error.code}: {_read_error(error)}")
+    except (OSError, http.client.HTTPException) as error:
+        # URLError is an OSError; a connection that ends, or times out, while the answer is read is
+        # another one.
+        sys.exit(f"{url}: no answer: {getattr(error, 'reason', error)}")
+    except (ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{url}: not an answer of TensorFlow Serving: {error!r}")
     # For a signature with one output, the response is its value alone.
     if not isinstance(outputs, dict):
         outputs = {"code" if arguments.command == "encode" else "image": outputs}
     return {key: np.array(value) for key, value in outputs.items()}
+
+
+def _read_error(error: urllib.error.HTTPError) -> str:
+    """Returns the message of the server, or of a proxy in front of it."""
+    try:
+        return json.load(error)["error"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return str(error.reason)
 
 
 def request_by_grpc(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
@@ -82,7 +98,12 @@ def read_input(arguments: argparse.Namespace) -> tuple[str, dict]:
     if not arguments.input:
         sys.exit(f"{arguments.command} needs --input: one .npy file, or PNG and JPEG files")
     if arguments.input[0].endswith(".npy"):
-        images = np.load(arguments.input[0], allow_pickle=False)
+        try:
+            images = np.load(arguments.input[0], allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            sys.exit(f"{arguments.input[0]}: not a readable .npy file: {error}")
+        if images.ndim == 0 or len(images) == 0:
+            sys.exit(f"{arguments.input[0]}: holds no images: {list(images.shape)}")
         if images.dtype == np.uint8:
             images = images / np.float32(255.0)
         # 6 digits keep JSON short and are more precise than 8-bit pixels.
@@ -128,33 +149,60 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, help="default: 8501, with --grpc 8500")
     parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds per request")
     parser.add_argument("--input", nargs="+", help="one .npy of images, or PNG and JPEG files")
     parser.add_argument("--output", help="file to write: .npz, or .png for images (default: print)")
     parser.add_argument("--count", type=int, default=16, help="sample: number of images")
     parser.add_argument("--seed", type=int, default=0, help="sample: seed of the first image")
     parser.add_argument("--label", type=int, help="class, for a conditional model")
     arguments = parser.parse_args(argv)
+    if arguments.count < 1:
+        parser.error(f"--count must be at least 1, got {arguments.count}")
+    if not -(2**63) <= arguments.seed <= 2**63 - arguments.count:
+        parser.error(f"--seed must be in [-2**63, 2**63 - count], got {arguments.seed}")
+    if not arguments.timeout > 0.0:
+        parser.error(f"--timeout must be greater than 0, got {arguments.timeout}")
+    if (arguments.output or "").endswith(".png") and arguments.command in ("encode", "score"):
+        parser.error(f"{arguments.command} returns no images: --output must be an .npz")
     arguments.port = arguments.port or (8500 if arguments.grpc else 8501)
     return arguments
 
 
+def request_in_chunks(arguments: argparse.Namespace, signature: str, inputs: dict) -> dict:
+    """Requests at most `CHUNK` rows at a time, never none, and returns {output: array}.
+
+    A server with batching on keeps a request of no rows waiting until there are others.
+    """
+    request = request_by_grpc if arguments.grpc else request_by_rest
+    rows = len(next(iter(inputs.values())))
+    answers = [
+        request(arguments, signature, {key: value[n : n + CHUNK] for key, value in inputs.items()})
+        for n in range(0, rows, CHUNK)
+    ]
+    return {key: np.concatenate([answer[key] for answer in answers]) for key in answers[0]}
+
+
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse(argv)
+    try:
+        run(parse(argv))
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
     if arguments.command == "sample":
         seeds = list(range(arguments.seed, arguments.seed + arguments.count))
         suffix, inputs = "", {"seed": seeds} | make_labels(arguments, arguments.count)
     else:
         suffix, inputs = read_input(arguments)
-    request = request_by_grpc if arguments.grpc else request_by_rest
-    outputs = request(arguments, arguments.command + suffix, inputs)
+    outputs = request_in_chunks(arguments, arguments.command + suffix, inputs)
     if arguments.output:
         write(arguments.output, outputs)
         print(f"wrote {arguments.output}")
     else:
         for key, value in outputs.items():
             print(f"{key}: {np.array2string(value, threshold=64, precision=4)}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The errors that are shown to a user, and the exit code of the command line for each."""
 
+import re
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -21,3 +23,9 @@ class RunError(RuntimeError):
 
 class Interrupted(Exception):  # noqa: N818 - a normal way to end, not an error
     """Training was asked to stop; its state is saved (exit code 75)."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text, without the operations that TensorFlow names."""
+    lines = re.sub(r"\{\{.*?\}\} ?| \[Op:\w+\]", "", str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

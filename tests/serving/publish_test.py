@@ -1,13 +1,16 @@
 import concurrent.futures
+import errno
 import os
 import pathlib
-import time
+import subprocess
 
 import pytest
 import tensorflow as tf
 
+from vae_lowlevel import files
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.serving.publish import publish
+from vae_lowlevel.serving import publish as publish_module
+from vae_lowlevel.serving.publish import check_graph, publish
 
 
 def write_own_name(folder):
@@ -30,7 +33,7 @@ def test_a_version_that_another_process_took_is_skipped(tmp_path, monkeypatch):
     counts = iter(["1", "2"])
     monkeypatch.setattr("vae_lowlevel.serving.publish.next_version", lambda _: next(counts))
     assert publish(write_own_name, str(tmp_path), "a") == str(tmp_path / "a" / "2")
-    assert os.listdir(first) == ["saved_model.pb"]
+    assert sorted(os.listdir(first)) == ["checksums.sha256", "saved_model.pb"]
 
 
 def test_nothing_is_visible_before_the_version_is_complete(tmp_path):
@@ -61,14 +64,93 @@ def test_a_folder_that_cannot_be_written_is_a_run_error(tmp_path):
         publish(write_own_name, str(tmp_path / "file"), "a")
 
 
-def test_the_disk_filling_up_is_a_run_error(tmp_path):
+def test_the_folder_of_exports_may_be_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    link = str(tmp_path / "link")
+    assert publish(write_own_name, link, "a") == f"{link}/a/1"
+    assert publish(write_own_name, link, "a", keep_versions=1) == f"{link}/a/2"
+    assert os.listdir(tmp_path / "real") == ["a"]
+    assert os.listdir(tmp_path / "real" / "a") == ["2"]
+
+
+DISK_ERRORS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    tf.errors.ResourceExhaustedError(None, None, "a/b; No space left on device"),
+    tf.errors.PermissionDeniedError(None, None, "a/b; Read-only file system"),
+    tf.errors.FailedPreconditionError(None, None, "a/b; Not a directory"),
+    tf.errors.NotFoundError(None, None, "a/b; No such file or directory"),
+    tf.errors.InternalError(None, None, "could not write a/b"),
+    tf.errors.UnknownError(None, None, "a/b; Input/output error"),
+]
+
+
+@pytest.mark.parametrize("error", DISK_ERRORS, ids=lambda error: type(error).__name__)
+def test_a_disk_that_fails_is_a_run_error_and_leaves_nothing(tmp_path, error):
     def write(folder):
         write_own_name(folder)
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        raise error
 
-    with pytest.raises(RunError, match="No space left"):
+    with pytest.raises(RunError, match=r"cannot write an export to .*/a: ") as caught:
         publish(write, str(tmp_path), "a")
+    assert str(caught.value).count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+def test_a_version_is_durable_before_it_has_its_name_and_older_ones_are_removed_after_it(
+    tmp_path, monkeypatch
+):
+    publish(write_own_name, str(tmp_path), "a")
+    done = []
+
+    def note(module, name):
+        true = getattr(module, name)
+
+        def noted(*paths):
+            done.append((name, *(pathlib.Path(path).name for path in paths)))
+            return true(*paths)
+
+        monkeypatch.setattr(module, name, noted)
+
+    for module, name in ((files, "sync_tree"), (files, "sync"), (os, "rename")):
+        note(module, name)
+    note(publish_module, "remove_folder")
+    publish(write_own_name, str(tmp_path), "a", keep_versions=1)
+    renamed = next(index for index, step in enumerate(done) if step[-1] == "2")
+    staging = done[renamed][1]
+    synced = done.index(("sync_tree", staging)), done.index(("sync", "saved_model.pb"))
+    assert max(synced) < renamed
+    removed = done.index(("remove_folder", "1", tmp_path.name))
+    assert renamed < done.index(("sync", "a"), renamed) < removed
+
+
+def test_a_publication_has_one_version(tmp_path):
+    base = str(tmp_path)
+    first = publish(write_own_name, base, "a", publication="one")
+    assert publish(write_own_name, base, "a") == str(tmp_path / "a" / "2")
+    assert publish(None, base, "a", publication="one") == first
+    assert publish(write_own_name, base, "a", publication="two") == str(tmp_path / "a" / "3")
+    assert publish(write_own_name, base, "b", publication="one") == str(tmp_path / "b" / "1")
+
+
+def test_checksums_are_those_of_sha256sum(tmp_path):
+    version = publish(write_own_name, str(tmp_path), "a", publication="one")
+    command = ["sha256sum", "--check", "--strict", "checksums.sha256"]
+    done = subprocess.run(command, cwd=version, capture_output=True, text=True, check=True)
+    assert done.stdout == "publication.txt: OK\nsaved_model.pb: OK\n"
+
+
+def test_a_changed_graph_is_found_by_its_checksum(tmp_path):
+    version = publish(write_own_name, str(tmp_path), "a")
+    check_graph(version)
+    (tmp_path / "a" / "1" / "saved_model.pb").write_text("another")
+    with pytest.raises(RunError, match=r"a/1: .*saved_model\.pb differs from the file"):
+        check_graph(version)
+    (tmp_path / "a" / "1" / "saved_model.pb").unlink()
+    with pytest.raises(RunError, match="No such file"):
+        check_graph(version)
+    (tmp_path / "a" / "1" / "checksums.sha256").unlink()
+    check_graph(version)
 
 
 def test_only_the_newest_versions_are_kept(tmp_path):
@@ -80,14 +162,3 @@ def test_only_the_newest_versions_are_kept(tmp_path):
     assert publish(write_own_name, str(tmp_path), "a", keep_versions=1).endswith("13")
     assert sorted(os.listdir(tmp_path / "a")) == ["13", "models.config"]
     assert os.listdir(tmp_path) == ["a"]
-
-
-def test_what_a_killed_export_left_is_removed_after_a_day(tmp_path):
-    old, young = tmp_path / ".publishing-1", tmp_path / ".publishing-2"
-    for folder in (old, young):
-        folder.mkdir()
-        (folder / "saved_model.pb").touch()
-    day_ago = time.time() - 25 * 3600
-    os.utime(old, (day_ago, day_ago))
-    publish(write_own_name, str(tmp_path), "a")
-    assert sorted(os.listdir(tmp_path)) == [".publishing-2", "a"]

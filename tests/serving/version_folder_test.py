@@ -3,6 +3,7 @@ import json
 import math
 import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -133,13 +134,43 @@ def test_an_export_that_answers_differently_is_not_published(serving_model, tmp_
         bias.assign(before)
 
 
+def test_the_process_that_tests_an_export_is_ended_with_it():
+    processes = []
+
+    def interrupt():
+        with version_folder._start_replay() as process:
+            processes.append(process)
+            # A Ctrl-C in the terminal, which is sent to a whole group, does not reach it.
+            assert os.getpgid(process.pid) != os.getpgrp()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert processes[0].returncode == -signal.SIGKILL
+    assert processes[0].stdout.closed
+
+
+def test_weights_that_give_nan_are_not_exported(serving_model, examples):
+    *_, bias = (v for v in serving_model.model.decoder.variables if "head" in v.name)
+    before = bias.numpy()
+    bias.assign(before + np.nan)
+    try:
+        with pytest.raises(RunError, match=r"nothing was exported: .*decode: .*image is NaN"):
+            version_folder._example_requests(serving_model, examples, 1e-3)
+    finally:
+        bias.assign(before)
+
+
 def test_server_files_are_written_once(tmp_path):
-    write_server_files(str(tmp_path), "fashion")
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    write_server_files(str(folder), "fashion")
     names = {"models.config", "batching_parameters.txt", "monitoring.config"}
-    assert set(os.listdir(tmp_path)) == names
-    (tmp_path / "models.config").write_text("mine")
-    write_server_files(str(tmp_path), "fashion")
-    assert (tmp_path / "models.config").read_text() == "mine"
+    assert set(os.listdir(folder)) == names
+    (folder / "models.config").write_text("mine")
+    write_server_files(str(folder), "fashion")
+    assert (folder / "models.config").read_text() == "mine"
+    assert os.listdir(tmp_path) == ["fashion"]
 
 
 def test_models_config_is_what_the_server_parses(tmp_path):

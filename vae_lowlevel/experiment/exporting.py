@@ -54,6 +54,7 @@ def publish_model(
     scores: NormalScores,
     test_metrics: Mapping[str, Any],
     options: ExportOptions,
+    publication: str | None = None,
 ) -> str:
     """Publishes a serving model of a run with its threshold and model card.
 
@@ -63,9 +64,10 @@ def publish_model(
         scores: of normal images, by this serving model.
         test_metrics: for the model card; may be empty.
         options: which run, and how.
+        publication: name of this publication, of which there is one version; see `publish`.
 
     Returns:
-        The folder of the new version.
+        The folder of the version.
     """
     folder = RunFolder(options.model_dir)
     config = folder.read_config()
@@ -96,7 +98,7 @@ def publish_model(
             with_warmup=options.export_platforms == "portable",
         )
 
-    path = publish(write, options.export_dir, name, options.keep_versions)
+    path = publish(write, options.export_dir, name, options.keep_versions, publication)
     write_server_files(os.path.dirname(path), name)
     return path
 

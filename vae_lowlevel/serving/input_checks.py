@@ -2,6 +2,9 @@
 
 TensorFlow Serving passes requests to the graph without comparing them to the declared shapes. A
 value that fails a check is answered as an invalid argument that names the signature and the input.
+
+How large a finite z or temperature may be depends on the weights: float32 overflows in one network
+at 1e10, in another at 1e35. So the outputs are checked too. JSON does not have NaN and infinity.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.serving.pictures import decode_pictures
@@ -130,8 +134,32 @@ def _assert(is_right: tf.Tensor, value: tf.Tensor, *found: str | tf.Tensor) -> t
         return tf.identity(value)
 
 
+def check_outputs(
+    outputs: dict[str, tf.Tensor], names: Sequence[str], signature: str
+) -> dict[str, tf.Tensor]:
+    """Returns the outputs; fails when a number is NaN or infinite, and names the first such row.
+
+    Args:
+        outputs: by name, [B, ...].
+        names: of the inputs, for the message.
+        signature: its name, for the message.
+    """
+    checked = {}
+    for key, value in outputs.items():
+        if not value.dtype.is_floating:
+            checked[key] = value
+            continue
+        is_finite = tf.reduce_all(tf.math.is_finite(value), axis=np.arange(1, value.shape.rank))
+        given = " and ".join(names)
+        message = f"{signature}: the output {key} is NaN or infinite for this {given}, row"
+        # Of a batch of no rows the position is not looked at.
+        row = tf.math.argmin(tf.concat([tf.cast(is_finite, tf.int32), [1]], 0))
+        checked[key] = _assert(tf.reduce_all(is_finite), value, message, row)
+    return checked
+
+
 class CheckedFunction:
-    """A function behind the checks of its inputs, for `tf.function`.
+    """A function behind the checks of its inputs and outputs, for `tf.function`.
 
     An object instead of a closure: `tf.function` counts how often one piece of code is traced, and
     would warn that it is traced too often.
@@ -156,9 +184,10 @@ class CheckedFunction:
         self._inputs = inputs
 
     def __call__(self, *values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the outputs, or fails where a value does not fit its input."""
+        """Returns the outputs, or fails where a value does not fit its input, or gives NaN."""
         checked = [
             declared.read(value, self.__name__)
             for declared, value in zip(self._inputs, values, strict=True)
         ]
-        return self._compute(*check_equal_rows(checked, self._names, self.__name__))
+        outputs = self._compute(*check_equal_rows(checked, self._names, self.__name__))
+        return check_outputs(outputs, self._names, self.__name__)

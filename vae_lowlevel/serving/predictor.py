@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.errors import first_line
 from vae_lowlevel.serving.array_checks import Labels, check_labels, check_latents, unit_images
 from vae_lowlevel.serving.encodings import Code, Encoding, Scores
 from vae_lowlevel.serving.signatures import ServingModel
@@ -78,9 +79,9 @@ class Predictor:
             loaded: what `tf.saved_model.load` returned.
 
         Raises:
-            ValueError: it lacks signatures that every export has.
+            ValueError: it lacks signatures that every export has, or their inputs.
         """
-        signatures = loaded.signatures
+        signatures = getattr(loaded, "signatures", {})
         wanted = {"encode", "decode", "reconstruct"}
         if "encode" not in signatures or "code" not in signatures["encode"].structured_outputs:
             wanted.add("sample")
@@ -89,6 +90,9 @@ class Predictor:
             raise ValueError(f"it lacks the signatures {', '.join(sorted(missing))}")
         _, encoded = signatures["encode"].structured_input_signature
         _, decoded = signatures["decode"].structured_input_signature
+        for inputs, key, rank in ((encoded, "image", 4), (decoded, "z", 2)):
+            if key not in inputs or inputs[key].shape.rank != rank:
+                raise ValueError(f"it lacks the input {key} of rank {rank}")
         return cls(
             signatures,
             tuple(encoded["image"].shape[1:]),
@@ -176,8 +180,9 @@ class Predictor:
             try:
                 outputs = self._signatures[name](**tensors)
             except tf.errors.InvalidArgumentError as error:
-                # Only labels can still be refused here: the graph alone knows the classes.
-                raise ValueError(error.message) from None
+                # Only labels can still be refused here, because the graph alone knows the classes,
+                # and latents too large for the network.
+                raise ValueError(first_line(error)) from None
             for key, value in outputs.items():
                 chunks.setdefault(key, []).append(value.numpy()[: count - first])
         return {key: np.concatenate(parts) for key, parts in chunks.items()}

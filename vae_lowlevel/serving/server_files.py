@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from vae_lowlevel import files
+from vae_lowlevel.serving.staging import staging_folder
+
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching_parameters.txt"
 MONITORING_FILE = "monitoring.config"
@@ -67,16 +70,16 @@ def write_server_files(folder: str, name: str) -> None:
     batching = _BATCHING.format(
         largest=BATCH_SIZES[-1], threads=os.cpu_count() or 1, allowed=allowed
     )
-    _write_new(os.path.join(folder, MODELS_FILE), _MODELS.format(name=name))
-    _write_new(os.path.join(folder, BATCHING_FILE), batching)
-    _write_new(os.path.join(folder, MONITORING_FILE), _MONITORING)
-
-
-def _write_new(path: str, text: str) -> None:
-    """Writes a file unless it exists; a server that reads it sees it complete."""
-    if os.path.exists(path):
-        return
-    partial = f"{path}.{os.getpid()}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(partial, path)
+    texts = {
+        MODELS_FILE: _MODELS.format(name=name),
+        BATCHING_FILE: batching,
+        MONITORING_FILE: _MONITORING,
+    }
+    # A server sees whole files only. Two exports at the same time write the same.
+    with staging_folder(os.path.dirname(folder)) as staging:
+        for file_name, text in texts.items():
+            path = os.path.join(folder, file_name)
+            if not os.path.exists(path):
+                files.write(os.path.join(staging, file_name), text.encode())
+                os.replace(os.path.join(staging, file_name), path)
+    files.sync(folder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import tensorflow as tf
 
-from vae_lowlevel.errors import RunError
+from vae_lowlevel.errors import RunError, first_line
 from vae_lowlevel.serving import replay
 from vae_lowlevel.serving.examples import Inputs, make_example_inputs, write_request_examples
 from vae_lowlevel.serving.server_files import BATCH_SIZES
@@ -52,14 +54,24 @@ def write_version(
         _finish_replay(replaying, folder, requests)
 
 
-def _start_replay() -> subprocess.Popen:
-    # Isolated (-I): it finds this package neither in the working directory nor by PYTHONPATH.
-    return subprocess.Popen(
+@contextlib.contextmanager
+def _start_replay() -> Iterator[subprocess.Popen]:
+    """Starts the process that tests the export; when an exception leaves the block, it is ended."""
+    # Isolated (-I): it finds this package neither in the working directory nor by PYTHONPATH. In a
+    # session of its own, a Ctrl-C in the terminal does not reach it: this process decides.
+    process = subprocess.Popen(
         [sys.executable, "-I", replay.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        # Reads what is left and closes the pipes.
+        process.communicate()
 
 
 def _example_requests(
@@ -68,7 +80,12 @@ def _example_requests(
     """Returns the examples with the model's own outputs, in the form that `replay` takes."""
     requests = []
     for signature, inputs in examples.items():
-        answer = serving_model.signatures[signature](**inputs)
+        try:
+            answer = serving_model.signatures[signature](**inputs)
+        except tf.errors.InvalidArgumentError as error:
+            raise RunError(
+                f"nothing was exported: the model fails on the example of {first_line(error)}"
+            ) from error
         wanted = {key: value.numpy().astype("float64") for key, value in answer.items()}
         content = {
             key: tf.make_tensor_proto(value).SerializeToString() for key, value in inputs.items()
