@@ -13,6 +13,8 @@ class Answer(NamedTuple):
     status: int = 200
     body: bytes = b""
     missing: int = 0  # bytes promised by Content-Length but not sent
+    endless: bool = False  # repeats the body, without Content-Length
+    slow: str = ""  # "headers" or "body": sent byte by byte, for ever
 
 
 class Mirror:
@@ -21,6 +23,8 @@ class Mirror:
     def __init__(self):
         self.answers = {}
         self.requested = []
+        self.sent = 0  # of endless answers, in bytes
+        self.is_closed = threading.Event()
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -28,10 +32,29 @@ class Mirror:
                 mirror.requested.append(self.path)
                 script = mirror.answers.get(self.path, [Answer(404)])
                 answer = script.pop(0) if len(script) > 1 else script[0]
+                try:
+                    self.send(answer)
+                except OSError:  # The other side has had enough.
+                    self.close_connection = True
+
+            def send(self, answer):
                 self.send_response(answer.status)
-                self.send_header("Content-Length", str(len(answer.body) + answer.missing))
+                if answer.slow == "headers":
+                    self.flush_headers()
+                    self.drip()
+                if not answer.endless:
+                    self.send_header("Content-Length", str(len(answer.body) + answer.missing))
                 self.end_headers()
                 self.wfile.write(answer.body)
+                while answer.endless:
+                    self.wfile.write(answer.body)
+                    mirror.sent += len(answer.body)
+                if answer.slow == "body":
+                    self.drip()
+
+            def drip(self):
+                while not mirror.is_closed.wait(0.01):
+                    self.wfile.write(b"x")
 
             def log_message(self, *_):
                 pass
@@ -42,6 +65,7 @@ class Mirror:
         thread.start()
 
     def close(self):
+        self.is_closed.set()
         self._server.shutdown()
         self._server.server_close()
 

@@ -6,14 +6,17 @@ import pytest
 from vae_lowlevel.data import download, published
 from vae_lowlevel.errors import DataError
 
-FILES = tuple(published.FASHION_MNIST.sums)
+FILES = tuple(published.FASHION_MNIST.files)
 OWN = {name: f"own {name}".encode() for name in FILES}
 OTHER = {name: f"other {name}".encode() for name in FILES}
 
 
 def make_dataset(name, contents):
-    sums = {file: download.sha256_of(text) for file, text in contents.items()}
-    return dataclasses.replace(published.MNIST, name=name, sums=sums)
+    files = {
+        file: download.KnownContent(download.sha256_of(text), len(text))
+        for file, text in contents.items()
+    }
+    return dataclasses.replace(published.MNIST, name=name, files=files)
 
 
 DATASET = make_dataset("own", OWN)

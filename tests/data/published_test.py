@@ -11,7 +11,7 @@ from vae_lowlevel.data import download, published
 from vae_lowlevel.data.published import MNIST, PUBLISHED, load_published
 from vae_lowlevel.errors import DataError
 
-NAMES = tuple(MNIST.sums)
+NAMES = tuple(MNIST.files)
 
 
 @pytest.fixture
@@ -24,8 +24,11 @@ def small_mnist(tmp_path, idx_bytes):
     }
     for name, content in contents.items():
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
-    sums = {name: download.sha256_of(content) for name, content in contents.items()}
-    return dataclasses.replace(MNIST, sums=sums)
+    files = {
+        name: download.KnownContent(download.sha256_of(content), len(content))
+        for name, content in contents.items()
+    }
+    return dataclasses.replace(MNIST, files=files)
 
 
 def test_compressed_files_become_examples(small_mnist, tmp_path):
@@ -38,11 +41,11 @@ def test_compressed_files_become_examples(small_mnist, tmp_path):
 @pytest.mark.parametrize("name", [NAMES[0], NAMES[3]])
 def test_a_wrong_sum_names_file_and_sums(small_mnist, tmp_path, name):
     path = tmp_path / f"{name}.gz"
-    path.write_bytes(gzip.compress(b"something else"))
-    found = download.sha256_of(b"something else")
+    path.write_bytes(gzip.compress(b"another"))
+    found = download.sha256_of(b"another")
     message = (
-        rf"{re.escape(str(path))}: .*{small_mnist.sums[name]}, found .*{found}.* replace .*"
-        rf"{name} of mnist, or delete"
+        rf"{re.escape(str(path))}: .*{small_mnist.files[name].sha256}, found .*{found}.* replace "
+        rf".*{name} of mnist, or delete"
     )
     with pytest.raises(DataError, match=message):
         load_published(small_mnist, str(tmp_path))
@@ -59,8 +62,8 @@ def test_a_damaged_file_is_named(small_mnist, tmp_path):
 def test_the_published_facts_are_well_formed(dataset):
     assert PUBLISHED[dataset.name] is dataset
     assert len(set(dataset.class_names)) == 10
-    assert all(re.fullmatch(r"[0-9a-f]{64}", sha256) for sha256 in dataset.sums.values())
-    assert all(re.fullmatch(r"https?://.*/", mirror) for mirror in dataset.mirrors)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", known.sha256) for known in dataset.files.values())
+    assert all(re.fullmatch(r"https://.*/", mirror) for mirror in dataset.mirrors)
     assert len(dataset.mirrors) > 1
 
 

@@ -9,12 +9,13 @@ what follows from them (`Config.model_dir`, `ModelConfig.sizes`) is computed by 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from vae_lowlevel import files
-from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.data import MOST_DEFAULT_VALIDATION, DataConfig
 from vae_lowlevel.config.fields import Options
 from vae_lowlevel.config.model import ModelConfig
 from vae_lowlevel.config.network import NetworkSizes
@@ -35,10 +36,14 @@ __all__ = [
     "RunConfig",
     "StrategyConfig",
     "TrainingConfig",
+    "digest",
 ]
 
-# The default --validation_size of the published data sets, whose tenth is not less.
-_PUBLISHED_VALIDATION_SIZE = 5000
+# What may differ between the workers of a run: places, ports, threads, and the log.
+_PER_WORKER = {
+    *("data_dir", "device_index", "export_dir", "inter_op_threads", "intra_op_threads"),
+    *("kubernetes_service", "cluster_resolver", "model_dir", "tensorflow_log", "worker_port"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,8 +148,14 @@ class Config(Options):
         flat = {**self.to_flat(), **dataclasses.asdict(self.model.sizes)}
         del flat["variant"]
         if self.data.validation_size is None and self.data.is_published:
-            flat["validation_size"] = _PUBLISHED_VALIDATION_SIZE
+            # Their tenth is not less.
+            flat["validation_size"] = MOST_DEFAULT_VALIDATION
         return flat
+
+    def worker_settings(self) -> dict[str, Any]:
+        """Returns `{flag name: value}` of the settings that all workers of a run must share."""
+        resolved = self.resolved_flat()
+        return {name: value for name, value in resolved.items() if name not in _PER_WORKER}
 
     def replace(self, **changes: Any) -> Config:
         """Returns a config in which the named settings have other values; None unsets one."""
@@ -173,6 +184,11 @@ class Config(Options):
                 "machines, so the run folder must be an address that they reach, such as "
                 "gs://bucket/runs/mine"
             )
+
+
+def digest(value: Any) -> int:
+    """Returns 48 bits that are equal for equal settings, in every process; exact as a float64."""
+    return int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:6], "big")
 
 
 def _check_objective(config: Config) -> None:

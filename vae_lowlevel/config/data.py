@@ -21,6 +21,7 @@ SOURCES = {
 }
 
 DEFAULT_RESIDENT_BYTES = 4 * 2**30
+MOST_DEFAULT_VALIDATION = 5000  # images; by default a tenth of the training images, at most
 
 _MAX_SIDE = 4096
 # Drawn images are all in memory.
@@ -43,8 +44,8 @@ class DataConfig:
     )
     validation_size: int | None = option(
         None,
-        "Number of training images held out for validation (default: 5000, or a tenth of the "
-        "training images where that is less).",
+        f"Number of training images held out for validation (default: {MOST_DEFAULT_VALIDATION}, "
+        "or a tenth of the training images where that is less).",
         at_least=0,
     )
     image_size: int = option(

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
+import io
 import os
 import pathlib
 import time
-import urllib.error
-import urllib.request
 import uuid
 import zlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import tqdm
-
+from vae_lowlevel.data.transfer import MirrorError, download
 from vae_lowlevel.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_TIMEOUT_SECONDS = 15.0
 _WAITS_SECONDS = (0.0, 1.0, 4.0)  # before each round of attempts
-_BLOCK_BYTES = 1 << 16
 
 
 def cache_folder() -> pathlib.Path:
@@ -42,44 +38,67 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(base) / "vae_lowlevel"
 
 
-def read_bytes(path: pathlib.Path) -> bytes:
+class KnownContent(NamedTuple):
+    """What is known about a published file.
+
+    Attributes:
+        sha256: of the file, or of what it decompresses to, in hexadecimal.
+        size: of the same, in bytes. Nothing larger is downloaded, read or decompressed.
+    """
+
+    sha256: str
+    size: int
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest file that can hold the content: gzip enlarges what it cannot compress."""
+        return self.size + self.size // 1000 + 1024
+
+
+def read_bytes(path: pathlib.Path, most_bytes: int) -> bytes:
     """Reads a file without decompressing it.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or is larger than `most_bytes`.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise DataError(
             f"{path}: expected a readable file, found: {error.strerror}; check the path and its "
             "permissions"
         ) from error
+    if len(content) > most_bytes:
+        raise DataError(f"{path}: expected at most {most_bytes} bytes, found a larger file")
+    return content
 
 
-def verify(content: bytes, sha256: str, origin: str | os.PathLike) -> bytes:
+def verify(content: bytes, known: KnownContent, origin: str | os.PathLike) -> bytes:
     """Returns the content that has a published SHA-256: the bytes given, or decompressed.
 
     Args:
         content: all bytes of a file.
-        sha256: the published sum, in hexadecimal.
+        known: the published sum and size.
         origin: path or URL of the file, for the error message.
 
     Raises:
         DataError: neither has this sum, or a gzip file is damaged.
     """
     found = sha256_of(content)
-    if found == sha256:
+    if found == known.sha256:
         return content
-    decompressed = decompress(content, origin)
-    if decompressed is not content:
-        if sha256_of(decompressed) == sha256:
-            return decompressed
-        found = f"{found} (decompressed: {sha256_of(decompressed)})"
-    raise DataError(f"{origin}: expected SHA-256 {sha256}, found {found}")
+    if content.startswith(_GZIP_MAGIC):
+        inflated = _inflate(content, known.size, origin)
+        if sha256_of(inflated) == known.sha256:
+            return inflated
+        is_larger = len(inflated) > known.size
+        found_inside = f"more than {known.size} bytes" if is_larger else sha256_of(inflated)
+        found = f"{found} (decompressed: {found_inside})"
+    raise DataError(f"{origin}: expected SHA-256 {known.sha256}, found {found}")
 
 
-def decompress(content: bytes, origin: str | os.PathLike) -> bytes:
+def decompress(content: bytes, most_bytes: int, origin: str | os.PathLike) -> bytes:
     """Returns what a gzip file contains; returns any other content unchanged.
 
     The first two bytes decide, not the file name: servers and browsers may decompress a `.gz` file
@@ -87,16 +106,29 @@ def decompress(content: bytes, origin: str | os.PathLike) -> bytes:
 
     Args:
         content: all bytes of a file.
+        most_bytes: where to stop, since a gzip file can contain 1000 times its own size.
         origin: path or URL of the file, for the error message.
 
     Raises:
-        DataError: the gzip file is truncated or damaged.
+        DataError: the gzip file is truncated or damaged, or contains more than `most_bytes`.
     """
     if not content.startswith(_GZIP_MAGIC):
         return content
+    inflated = _inflate(content, most_bytes, origin)
+    if len(inflated) > most_bytes:
+        raise DataError(
+            f"{origin}: expected a gzip file of at most {most_bytes} bytes when decompressed, "
+            "found a larger one"
+        )
+    return inflated
+
+
+def _inflate(content: bytes, most_bytes: int, origin: str | os.PathLike) -> bytes:
+    """Returns what a gzip file contains, or its first `most_bytes` + 1 bytes."""
     try:
-        return gzip.decompress(content)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            return file.read(most_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{origin}: expected a complete gzip file, found {len(content)} bytes that do not "
             f"decompress ({error})"
@@ -108,27 +140,21 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class _MirrorError(Exception):
-    """A mirror did not deliver the file; `transient` if another attempt may succeed."""
-
-    def __init__(self, message: str, transient: bool) -> None:
-        super().__init__(message)
-        self.transient = transient
-
-
-def fetch(name: str, mirrors: Sequence[str], folder: pathlib.Path, sha256: str) -> pathlib.Path:
+def fetch(
+    name: str, mirrors: Sequence[str], folder: pathlib.Path, known: KnownContent
+) -> pathlib.Path:
     """Downloads a file into a folder, complete and verified, or not at all.
 
     Tries the mirrors in turn, up to three rounds. A mirror with a permanent error (404, wrong
-    content) is not tried again. A rename puts the complete file in place, so that processes that
-    download it at the same time do not disturb each other. On a terminal, stderr shows a progress
-    bar.
+    content or too much of it, too slow) is not tried again. A rename puts the complete file in
+    place, so that processes that download it at the same time do not disturb each other. On a
+    terminal, stderr shows a progress bar.
 
     Args:
         name: name of the file on every mirror and in the folder.
         mirrors: base URLs, each with a slash at the end.
         folder: where to write; created if missing.
-        sha256: published SHA-256 of the file or of its decompressed content, in hexadecimal.
+        known: published sum and size of the file or of its decompressed content.
 
     Returns:
         The path of the file.
@@ -145,8 +171,8 @@ def fetch(name: str, mirrors: Sequence[str], folder: pathlib.Path, sha256: str) 
         time.sleep(wait)
         for mirror in tuple(remaining):
             try:
-                content = _download_verified(mirror + name, name, sha256)
-            except _MirrorError as error:
+                content = _download_verified(mirror + name, name, known)
+            except MirrorError as error:
                 failures[mirror] = str(error)
                 if not error.transient:
                     remaining.remove(mirror)
@@ -160,41 +186,13 @@ def fetch(name: str, mirrors: Sequence[str], folder: pathlib.Path, sha256: str) 
     )
 
 
-def _download_verified(url: str, name: str, sha256: str) -> bytes:
-    content = _download(url, name)
+def _download_verified(url: str, name: str, known: KnownContent) -> bytes:
+    content = download(url, name, known.most_bytes)
     try:
-        verify(content, sha256, url)
+        verify(content, known, url)
     except DataError as error:
-        raise _MirrorError(str(error), transient=False) from error
+        raise MirrorError(str(error), transient=False) from error
     return content
-
-
-def _download(url: str, name: str) -> bytes:
-    """Returns the complete response; the largest file, 170 MB, fits into memory."""
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-            length = response.headers.get("Content-Length")
-            expected = int(length) if length and length.isdecimal() else None
-            received = bytearray()
-            with tqdm.tqdm(
-                total=expected, desc=name, unit="B", unit_scale=True, disable=None
-            ) as progress:
-                while block := response.read(_BLOCK_BYTES):
-                    received += block
-                    progress.update(len(block))
-    except urllib.error.HTTPError as error:
-        error.close()
-        transient = error.code in (408, 429) or error.code >= 500
-        raise _MirrorError(f"{url}: HTTP {error.code} {error.reason}", transient) from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = str(getattr(error, "reason", error)) or type(error).__name__
-        raise _MirrorError(f"{url}: {reason}", transient=True) from error
-    # When it reads in blocks, http.client treats a lost connection as the end of the file.
-    if expected is not None and len(received) != expected:
-        raise _MirrorError(
-            f"{url}: connection lost after {len(received)} of {expected} bytes", transient=True
-        )
-    return bytes(received)
 
 
 def _make_folder(folder: pathlib.Path) -> None:

@@ -8,7 +8,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from vae_lowlevel.errors import DataError
+from vae_lowlevel.data.arrays import check_fits_memory
+from vae_lowlevel.data.images import read_picture
+from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Examples
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -38,7 +40,7 @@ def load_folder(path: str, image_size: int) -> tuple[Examples, Examples | None, 
 
     Raises:
         DataError: the folder is missing or has no images, it is not clear which folder is which
-            split, or a file is not an image.
+            split, a file is not an image, or the images are larger than memory.
     """
     root = pathlib.Path(os.path.expanduser(path))
     if not root.is_dir():
@@ -46,6 +48,11 @@ def load_folder(path: str, image_size: int) -> tuple[Examples, Examples | None, 
     folders = _split_folders(root)
     names = _subfolders(folders[0])
     files = [_list_images(folder, names) for folder in folders]
+    count = sum(map(len, files))
+    try:
+        check_fits_memory(count * image_size**2, f"{count} images of {image_size} x {image_size}")
+    except ValueError as error:
+        raise ConfigError(f"--image_size={image_size} makes {error}") from error
     images = [[_read_image(file, image_size) for file, _ in split] for split in files]
     channels = max(image.shape[-1] for split in images for image in split)
     examples = [
@@ -120,11 +127,7 @@ def _images_in(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _read_image(file: pathlib.Path, image_size: int) -> np.ndarray:
     """Returns the central square, resized: uint8 [S, S, 1 or 3]."""
-    try:
-        image = tf.io.decode_image(file.read_bytes(), expand_animations=False).numpy()
-    except (OSError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{file}: expected a PNG or JPEG image, found: {reason}") from error
+    image = read_picture(file)
     # 1 grey, 2 grey with transparency, 3 RGB, 4 RGB with transparency.
     image = image[..., : 1 if image.shape[-1] <= 2 else 3]
     height, width = image.shape[:2]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vae_lowlevel.data.download import decompress
+from vae_lowlevel.data.labels import check_labels
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
@@ -44,13 +46,14 @@ def parse_mnist(content: _Content, paths: _Paths) -> tuple[Examples, Examples]:
         the training split and the test split: image uint8 [N, 28, 28, 1], label int32 [N].
 
     Raises:
-        DataError: a file is not an IDX file of this dtype and shape.
+        DataError: a file is not an IDX file of this dtype and shape, or a label is not one of ten
+            classes.
     """
 
     def parse_split(images: str, labels: str) -> Examples:
         image = _parse_idx(content[images], (28, 28), paths[images])
         label = _parse_idx(content[labels], (), paths[labels])
-        return Examples(image[..., None], label.astype(np.int32))
+        return Examples(image[..., None], _check_labels(label, len(image), paths[labels]))
 
     return parse_split(TRAIN_IMAGES, TRAIN_LABELS), parse_split(TEST_IMAGES, TEST_LABELS)
 
@@ -114,40 +117,54 @@ def parse_cifar10(content: _Content, paths: _Paths) -> tuple[Examples, Examples]
     return Examples(image, label), Examples(*test)
 
 
-def _parse_batch(content: bytes, origin: str) -> tuple[np.ndarray, np.ndarray]:
+def _parse_batch(content: memoryview, origin: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images and labels of one data file.
 
     A row is one label byte and 3072 pixels: 32 x 32 of red, then of green, then of blue.
     """
     rows = np.frombuffer(content, np.uint8).reshape(-1, _ROW_BYTES)
-    label = rows[:, 0].astype(np.int32)
-    if label.max() >= _CLASSES:
-        raise DataError(f"{origin}: expected labels from 0 to {_CLASSES - 1}, found {label.max()}")
+    label = _check_labels(rows[:, 0], len(rows), origin)
     image = rows[:, 1:].reshape(-1, _CHANNELS, _SIDE, _SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(image), label
 
 
-def _read_members(archive: bytes, origin: str | os.PathLike) -> dict[str, bytes]:
+def _read_members(archive: bytes, origin: str | os.PathLike) -> dict[str, memoryview]:
     """Returns the content of the six data files; ignores everything else in the archive."""
     names = (*CIFAR10_TRAIN, CIFAR10_TEST)
     wanted = {f"{CIFAR10_FOLDER}/{name}": name for name in names}
     size = CIFAR10_ROWS * _ROW_BYTES
+    tar = decompress(archive, 2 * len(names) * size, origin)
     files = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as members:
+            place = 0
             for member in members:
+                # A negative size leads tarfile back to where it was, for ever.
+                if member.offset_data <= place or member.size < 0:
+                    raise DataError(f"{origin}: expected a .tar.gz file, found members in a circle")
+                place = member.offset_data
                 name = wanted.get(member.name)
                 if name is None:
                     continue
-                if not member.isfile() or member.size != size:
+                content = memoryview(tar)[place : place + member.size]
+                if not member.isreg() or member.size != size or len(content) != size:
                     raise DataError(
                         f"{origin}: expected {member.name} as a file of {size} bytes, found "
-                        f"{member.size} bytes"
+                        f"{member.size} bytes, of which {len(content)} are in the archive"
                     )
-                files[name] = members.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+                files[name] = content
+    # ValueError and RecursionError: of damaged headers.
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         raise DataError(f"{origin}: expected a .tar.gz file, found: {error}") from error
     missing = [name for name in names if name not in files]
     if missing:
         raise DataError(f"{origin}: expected {', '.join(missing)} in {CIFAR10_FOLDER}/, found none")
     return files
+
+
+def _check_labels(label: np.ndarray, count: int, origin: str | os.PathLike) -> np.ndarray:
+    """Returns labels as int32 [count]."""
+    try:
+        return check_labels(label, count, _CLASSES)
+    except ValueError as error:
+        raise DataError(f"{origin}: {error}") from error

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
 
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.data.arrays import check_fits_memory, read_npy, read_npz
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Dataset, Examples
 
 IMAGE_SUFFIXES = (".npy", ".npz", ".png")
 # Images binarized at a time. The result does not depend on it.
 CHUNK = 1000
+# Of a PNG or JPEG image: 128 megapixels, up to 1 GB when decoded. A file of some kilobytes can
+# claim more than any memory holds.
+MOST_PIXELS = 2**27
+_MOST_FILE_BYTES = 8 * MOST_PIXELS  # uncompressed, four channels of 16 bits
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+# Markers of JPEG that begin a frame, and those without a length.
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
 
 
 def read_images(path: str) -> np.ndarray:
@@ -27,28 +37,63 @@ def read_images(path: str) -> np.ndarray:
         The array. For a PNG file: uint8 [1, H, W, C] with the channels of the file.
 
     Raises:
-        DataError: the file is missing, damaged or of another format.
+        DataError: the file is missing, damaged, too large or of another format.
     """
     suffix = os.path.splitext(path)[1]
     if suffix not in IMAGE_SUFFIXES:
         raise DataError(f"{path}: expected a file ending in {', '.join(IMAGE_SUFFIXES)}")
     if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")
+    if suffix == ".npy":
+        return read_npy(path)
+    if suffix == ".png":
+        return read_picture(path)[None]
+    arrays, names = read_npz(path, ("image",), only=True)
+    if not arrays:
+        raise DataError(f"{path}: expected one array, or one named image, found {list(names)}")
+    return next(iter(arrays.values()))
+
+
+def read_picture(path: str | os.PathLike) -> np.ndarray:
+    """Reads a PNG or JPEG file: uint8 [H, W, C] with the channels of the file.
+
+    Raises:
+        DataError: the file cannot be read, is damaged or not of these formats, or has more than
+            `MOST_PIXELS` pixels.
+    """
     try:
-        if suffix == ".png":
-            return tf.io.decode_png(tf.io.read_file(path)).numpy()[None]
-        loaded = np.load(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tf.errors.OpError) as error:
-        raise DataError(f"{path}: not a readable {suffix} file: {error}") from error
-    return loaded if suffix == ".npy" else _only_array(loaded, path)
+        if (size := os.path.getsize(path)) > _MOST_FILE_BYTES:
+            raise ValueError(f"{size} bytes, more than {_MOST_FILE_BYTES}")
+        with open(path, "rb") as file:
+            content = file.read(_MOST_FILE_BYTES)
+        height, width = _picture_size(content)
+        if height * width > MOST_PIXELS:
+            raise ValueError(f"{height} x {width} pixels, more than {MOST_PIXELS} in all")
+        return tf.io.decode_image(content, expand_animations=False).numpy()
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"{path}: expected a PNG or JPEG image, found: {reason}") from error
 
 
-def _only_array(archive: np.lib.npyio.NpzFile, path: str) -> np.ndarray:
-    with archive:
-        names = archive.files
-        if len(names) != 1 and "image" not in names:
-            raise DataError(f"{path}: expected one array, or one named image, found {names}")
-        return archive["image" if "image" in names else names[0]]
+def _picture_size(content: bytes) -> tuple[int, int]:
+    """Returns height and width as the header of a PNG or JPEG file claims them."""
+    if content.startswith(_PNG) and content[12:16] == b"IHDR":
+        return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
+    if not content.startswith(_JPEG):
+        raise ValueError(
+            f"{len(content)} bytes that begin with {content[:8].hex(' ') or 'nothing'}"
+        )
+    place = 2
+    while place + 9 <= len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker in _JPEG_FRAMES:
+            size = content[place + 5 : place + 9]
+            return int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
+        if marker == 0xFF or marker in _JPEG_ALONE:  # a byte of filling, or no length
+            place += 1 if marker == 0xFF else 2
+        else:
+            place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    raise ValueError(f"a JPEG file of {len(content)} bytes that does not say its size")
 
 
 def pad_images(examples: Examples, size: int) -> Examples:
@@ -62,10 +107,15 @@ def pad_images(examples: Examples, size: int) -> Examples:
         The examples with image uint8 [N, S, S, C].
 
     Raises:
-        ConfigError: the images are larger than `size`.
+        ConfigError: the images are larger than `size`, or the result is larger than memory.
     """
-    _, height, width, _ = examples.image.shape
-    image = np.pad(examples.image, [(0, 0), *margins(height, width, size)])
+    count, height, width, channels = examples.image.shape
+    widths = margins(height, width, size)
+    try:
+        check_fits_memory(count * size**2 * channels, f"{count} images of {size} x {size}")
+    except ValueError as error:
+        raise ConfigError(f"--pad_to={size} makes {error}") from error
+    image = np.pad(examples.image, [(0, 0), *widths])
     return dataclasses.replace(examples, image=image)
 
 

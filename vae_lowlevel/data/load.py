@@ -8,11 +8,13 @@ from vae_lowlevel.config import DataConfig
 from vae_lowlevel.data import shapes
 from vae_lowlevel.data.folder import load_folder
 from vae_lowlevel.data.images import binarize, pad_images
+from vae_lowlevel.data.labels import count_classes
 from vae_lowlevel.data.npz import load_npz
 from vae_lowlevel.data.published import PUBLISHED, load_published
 from vae_lowlevel.data.records.dataset import is_streamed, load_streamed
 from vae_lowlevel.data.records.shards import load_records
 from vae_lowlevel.data.splits import split_test, split_validation, validation_size
+from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Dataset, Examples
 
 
@@ -35,9 +37,10 @@ def load_dataset(config: DataConfig) -> Dataset:
         then only the examples held out are read into memory. They are the same ones.
 
     Raises:
-        ConfigError: `validation_size` leaves nothing to train on, `pad_to` is too small, or
-            `binarize` is not possible for a stream.
-        DataError: files are missing, damaged or not those of the data set.
+        ConfigError: `validation_size` leaves nothing to train on, `pad_to` is too small,
+            `binarize` is not possible for a stream, or the images are larger than memory.
+        DataError: files are missing, damaged or not those of the data set, or labels without names
+            make too many classes.
     """
     dataset = load_streamed(config) if is_streamed(config) else _load_resident(config)
     return binarize(dataset, config.binarize)
@@ -54,7 +57,12 @@ def _load_resident(config: DataConfig) -> Dataset:
         train, test = pad_images(train, config.pad_to), pad_images(test, config.pad_to)
     kept, held_out = split_validation(len(train), validation_count)
     train, validation = train[kept], train[held_out]
-    class_names = class_names or _number_classes(train, validation, test)
+    if not class_names:
+        try:
+            classes = count_classes([split.label for split in (train, validation, test)])
+        except ValueError as error:
+            raise DataError(f"--dataset={config.dataset}: {error}") from error
+        class_names = tuple(map(str, range(classes)))
     return Dataset(train, validation, test, class_names, factor_names)
 
 
@@ -80,8 +88,3 @@ def _read(config: DataConfig) -> _Source:
         return _Source(*splits, shapes.CLASS_NAMES, shapes.FACTOR_NAMES)
     published = PUBLISHED[kind]
     return _Source(*load_published(published, config.data_dir), published.class_names)
-
-
-def _number_classes(*splits: Examples) -> tuple[str, ...]:
-    """Returns "0", "1", ... as the class names of data that have labels but no class names."""
-    return tuple(map(str, range(1 + max(split.label.max(initial=-1) for split in splits))))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 
 import numpy as np
 
+from vae_lowlevel.data.arrays import read_npz
+from vae_lowlevel.data.labels import check_labels
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
@@ -29,18 +29,11 @@ def load_npz(path: str) -> tuple[Examples, Examples | None]:
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise DataError(f"{path}: expected a .npz file, found no such file")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        # For an .npy file, np.load returns the array itself.
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: expected an .npz archive, found a single array")
-        with archive:
-            arrays = {name: archive[name] for name in archive.files if name in KEYS}
-            found = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a .npz file of plain arrays, found: {error}") from error
+    arrays, names = read_npz(path, KEYS)
     if "image" not in arrays:
-        raise DataError(f"{path}: expected an array named image, found {found}")
+        raise DataError(
+            f"{path}: expected an array named image, found {', '.join(names) or 'nothing'}"
+        )
     train = _examples(path, "image", "label", arrays)
     if "test_image" not in arrays:
         return train, None
@@ -64,15 +57,7 @@ def _examples(path: str, image_key: str, label_key: str, arrays: dict[str, np.nd
     if image.ndim == 3:
         image = image[..., None]
     label = arrays.get(label_key, np.full(len(image), -1, np.int32))
-    if not np.issubdtype(label.dtype, np.integer) or label.shape != (len(image),):
-        raise DataError(
-            f"{path}: expected {label_key} of integers [{len(image)}], found "
-            f"{label.dtype} {list(label.shape)}"
-        )
-    largest = np.iinfo(np.int32).max
-    if label.min() < -1 or label.max() > largest:
-        raise DataError(
-            f"{path}: expected {label_key} from -1 to {largest}, found {label.min()} to "
-            f"{label.max()}"
-        )
-    return Examples(image, label.astype(np.int32))
+    try:
+        return Examples(image, check_labels(label, len(image)))
+    except ValueError as error:
+        raise DataError(f"{path}: array {label_key}: {error}") from error

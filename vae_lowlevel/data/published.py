@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable
 
 from vae_lowlevel.data.download import (
+    KnownContent,
     cache_folder,
     decompress,
     fetch,
@@ -36,7 +37,7 @@ class PublishedDataset:
 
     Attributes:
         name: its name, also the name of its folder.
-        sums: SHA-256 of each file, by file name.
+        files: sum and size of each file, by file name.
         suffix: appended to the file names on the mirrors: ".gz" if the files are compressed there,
             "" if not.
         mirrors: base URLs, each with a slash at the end.
@@ -45,24 +46,36 @@ class PublishedDataset:
     """
 
     name: str
-    sums: dict[str, str]
+    files: dict[str, KnownContent]
     suffix: str
     mirrors: tuple[str, ...]
     class_names: tuple[str, ...]
     parse: Callable[[dict[str, bytes], dict[str, pathlib.Path]], tuple[Examples, Examples]]
 
 
+def _idx_files(sums: dict[str, str]) -> dict[str, KnownContent]:
+    """Returns the decompressed files of a data set like MNIST: a header, then one byte each."""
+    sizes = {
+        TRAIN_IMAGES: 16 + 60000 * 28 * 28,
+        TRAIN_LABELS: 8 + 60000,
+        TEST_IMAGES: 16 + 10000 * 28 * 28,
+        TEST_LABELS: 8 + 10000,
+    }
+    return {name: KnownContent(sha256, sizes[name]) for name, sha256 in sums.items()}
+
+
 FASHION_MNIST = PublishedDataset(
     name="fashion_mnist",
-    sums={  # of the decompressed files
-        TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
+    files=_idx_files(
+        {
+            TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        }
+    ),
     suffix=".gz",
     mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     ),
@@ -83,12 +96,14 @@ FASHION_MNIST = PublishedDataset(
 
 MNIST = PublishedDataset(
     name="mnist",
-    sums={  # of the decompressed files
-        TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
+    files=_idx_files(
+        {
+            TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        }
+    ),
     suffix=".gz",
     mirrors=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -101,7 +116,11 @@ MNIST = PublishedDataset(
 CIFAR10 = PublishedDataset(
     name="cifar10",
     # Of the archive with the MD5 c32a1d4ab5d03f1284b67883e8d87530, which its page states.
-    sums={CIFAR10_ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+    files={
+        CIFAR10_ARCHIVE: KnownContent(
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", 170498071
+        )
+    },
     suffix="",
     mirrors=(
         "https://www.cs.toronto.edu/~kriz/",
@@ -158,7 +177,7 @@ def find_files(dataset: PublishedDataset, data_dir: str | None) -> dict[str, pat
         data_dir: the folder that the user names; None or empty if there is none.
 
     Returns:
-        A path for each file name in `dataset.sums`. The content is not verified yet.
+        A path for each file name in `dataset.files`. The content is not verified yet.
 
     Raises:
         DataError: `data_dir` does not have the data set, or it cannot be downloaded.
@@ -168,7 +187,7 @@ def find_files(dataset: PublishedDataset, data_dir: str | None) -> dict[str, pat
         if files is None:
             raise DataError(
                 f"--data_dir={data_dir}: expected the files of {dataset.name} in one of two "
-                f"folders, {', '.join(dataset.sums)}, found:\n  " + "\n  ".join(reasons) + "\nPut "
+                f"folders, {', '.join(dataset.files)}, found:\n  " + "\n  ".join(reasons) + "\nPut "
                 "the files there, or remove --data_dir to download them"
             )
         return files
@@ -184,8 +203,8 @@ def find_files(dataset: PublishedDataset, data_dir: str | None) -> dict[str, pat
     folder = cache / dataset.name
     return {
         name: _stored(dataset, folder, name)
-        or fetch(name + dataset.suffix, dataset.mirrors, folder, sha256)
-        for name, sha256 in dataset.sums.items()
+        or fetch(name + dataset.suffix, dataset.mirrors, folder, known)
+        for name, known in dataset.files.items()
     }
 
 
@@ -196,7 +215,7 @@ def _search(
     root = pathlib.Path(os.path.expanduser(root))
     reasons = []
     for folder in (root / dataset.name, root):
-        files = {name: _stored(dataset, folder, name) for name in dataset.sums}
+        files = {name: _stored(dataset, folder, name) for name in dataset.files}
         missing = [name for name, path in files.items() if path is None]
         if not os.path.isdir(folder):
             reasons.append(f"{folder}: no such folder")
@@ -222,16 +241,21 @@ def _owner(files: dict[str, pathlib.Path]) -> str | None:
     path = files.get(TEST_LABELS)
     if path is None:
         return None
-    found = sha256_of(decompress(read_bytes(path), path))
-    known = PUBLISHED.values()
-    return next((other.name for other in known if other.sums.get(TEST_LABELS) == found), None)
+    labels = {
+        other.name: other.files[TEST_LABELS]
+        for other in PUBLISHED.values()
+        if TEST_LABELS in other.files
+    }
+    content = read_bytes(path, max(known.most_bytes for known in labels.values()))
+    found = sha256_of(decompress(content, max(known.size for known in labels.values()), path))
+    return next((name for name, known in labels.items() if known.sha256 == found), None)
 
 
 def _read_verified(dataset: PublishedDataset, name: str, path: pathlib.Path) -> bytes:
     """Returns the content of a file, decompressed if the published sum is that of the content."""
-    content = read_bytes(path)
+    known = dataset.files[name]
     try:
-        return verify(content, dataset.sums[name], path)
+        return verify(read_bytes(path, known.most_bytes), known, path)
     except DataError as error:
         raise DataError(
             f"{error}; replace it with {name} of {dataset.name}, or delete it if it was downloaded"

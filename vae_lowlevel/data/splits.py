@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from vae_lowlevel.config.data import MOST_DEFAULT_VALIDATION
 from vae_lowlevel.data.batching import permutation
 from vae_lowlevel.errors import ConfigError, DataError
-
-_MAX_DEFAULT_VALIDATION = 5000
 
 
 def validation_size(count: int, given: int | None) -> int:
@@ -22,7 +21,7 @@ def validation_size(count: int, given: int | None) -> int:
         >>> validation_size(60000, None), validation_size(100, None), validation_size(100, 30)
         (5000, 10, 30)
     """
-    return min(_MAX_DEFAULT_VALIDATION, count // 10) if given is None else given
+    return min(MOST_DEFAULT_VALIDATION, count // 10) if given is None else given
 
 
 def split_test(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ The scores of the validation images are kept in the run folder, so that an expor
 from __future__ import annotations
 
 import io
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
 
 from vae_lowlevel import files
+from vae_lowlevel.data.arrays import parse_npz
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import DataError, RunError
 from vae_lowlevel.experiment.folder import RunFolder
@@ -76,9 +76,12 @@ def find_normal_scores(
     path = folder.anomaly_scores(best.precision)
     if files.is_file(path):
         try:
-            with np.load(io.BytesIO(files.read(path))) as arrays:
-                kept = NormalScores(arrays["score"], str(arrays["split"]), str(arrays["weights"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            content = io.BytesIO(files.read(path))
+            arrays = parse_npz(content, path, NormalScores._fields).arrays
+            kept = NormalScores(arrays["score"], str(arrays["split"]), str(arrays["weights"]))
+            if kept.score.ndim != 1 or not len(kept.score) or kept.score.dtype != np.float32:
+                raise ValueError(f"scores of {kept.score.dtype} {list(kept.score.shape)}")
+        except (DataError, KeyError, ValueError) as error:
             raise RunError(f"{path}: not what training wrote: {error}; delete it") from error
         if kept.weights == best.checkpoint:
             return kept

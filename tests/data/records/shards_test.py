@@ -35,12 +35,12 @@ def test_what_is_written_is_read(tmp_path, shards):
     given, given_test = examples(), examples(4)
     files = write_records(given, str(tmp_path), "train", shards)
     write_records(given_test, str(tmp_path), "test", 1)
-    write_class_names(("a b", "c"), str(tmp_path))
+    write_class_names(("a b", *"cdefg"), str(tmp_path))
     assert len(files) == shards
     train, test, names = load_records(f"{tmp_path}/*.tfrecord")
     assert train.image.shape == given.image.shape
     assert (rows(train), rows(test)) == (rows(given), rows(given_test))
-    assert names == ("a b", "c")
+    assert names == ("a b", *"cdefg")
 
 
 def test_without_test_shards_and_names_there_are_none(tmp_path):
@@ -86,7 +86,7 @@ def test_a_record_without_label_has_no_class(tmp_path):
         ([{"image": bytes(6), "shape": [2, 3]}], "expected a complete TFRecord file"),
         (
             [{"image": bytes(6), "shape": shape} for shape in ([2, 3, 1], [3, 2, 1])],
-            "expected images of one size, found 2x3x1 and 3x2x1",
+            "expected images of one size, at least 1x1x1, found 2x3x1 and 3x2x1",
         ),
     ],
 )
@@ -135,8 +135,8 @@ def test_the_tool_writes_what_training_reads(tmp_path):
     flags = [f"--{name}={value}" for name, value in given.items()]
     done = run_tool(*flags, f"--output={tmp_path}", "--shards=3")
     assert done.returncode == 0, done.stderr
-    assert f"wrote 12 train examples to 3 files {tmp_path}/train-00000-of-00003" in done.stdout
-    assert f"wrote 2 test examples to 2 files {tmp_path}/test-00000-of-00002" in done.stdout
+    assert f"wrote 12 train examples to 3 files train-* in {tmp_path}" in done.stdout
+    assert f"wrote 2 test examples to 2 files test-* in {tmp_path}" in done.stdout
     read, drawn = (
         load_dataset(DataConfig(validation_size=0, **changes))
         for changes in ({"dataset": f"records:{tmp_path}/*.tfrecord"}, given)
@@ -144,6 +144,11 @@ def test_the_tool_writes_what_training_reads(tmp_path):
     assert read.class_names == drawn.class_names
     assert rows(read.train) == rows(drawn.train)
     assert rows(read.test) == rows(drawn.test)
+    assert sorted(os.listdir(tmp_path)) == [
+        "class_names.txt",
+        *(f"test-0000{shard}-of-00002.tfrecord" for shard in range(2)),
+        *(f"train-0000{shard}-of-00003.tfrecord" for shard in range(3)),
+    ]
 
 
 def test_the_tool_explains_its_flags_and_refuses_missing_ones(tmp_path):

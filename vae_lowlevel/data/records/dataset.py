@@ -9,8 +9,9 @@ import numpy as np
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.config.data import DEFAULT_RESIDENT_BYTES
 from vae_lowlevel.data.images import pad_images
+from vae_lowlevel.data.records.files import find_shards, read_class_names
 from vae_lowlevel.data.records.index import index_records
-from vae_lowlevel.data.records.shards import find_shards, read_class_names, read_test_split
+from vae_lowlevel.data.records.shards import read_test_split
 from vae_lowlevel.data.records.stream import RecordStream
 from vae_lowlevel.data.splits import split_test, split_validation, validation_size
 from vae_lowlevel.errors import ConfigError, DataError
@@ -67,7 +68,7 @@ def load_streamed(config: DataConfig) -> Dataset:
     _check_held_out(len(validation_rows) * record_bytes + test_bytes, config)
     validation = stream.read(numbers[validation_rows])
     if test_files:
-        test = read_test_split(test_files, index.image_shape)
+        test = read_test_split(test_files, index.image_shape, len(class_names))
         test = test if config.pad_to is None else pad_images(test, config.pad_to)
     else:
         test = stream.read(test_numbers)

@@ -1,18 +1,25 @@
-"""Writes, finds, checks and reads TFRecord shards of images."""
+"""Writes, checks and reads TFRecord shards of images."""
 
 from __future__ import annotations
 
-import glob
+import array
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.data.labels import check_labels
+from vae_lowlevel.data.records.files import (
+    CLASS_NAMES_FILE,
+    find_shards,
+    read_class_names,
+    shard_path,
+)
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
-CLASS_NAMES_FILE = "class_names.txt"
 FRAME_BYTES = 16  # around each record: its length and two checksums
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
@@ -20,6 +27,7 @@ FEATURES = {
     "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
 }
 _BATCH = 512
+_LENGTH_BYTES = 8
 
 
 def write_records(examples: Examples, folder: str, split: str, shards: int) -> list[str]:
@@ -36,23 +44,36 @@ def write_records(examples: Examples, folder: str, split: str, shards: int) -> l
 
     Returns:
         The paths of the files.
+
+    Raises:
+        DataError: a file cannot be written.
     """
     os.makedirs(folder, exist_ok=True)
     paths = []
     for shard in range(shards):
-        path = os.path.join(folder, f"{split}-{shard:05d}-of-{shards:05d}.tfrecord")
+        path = shard_path(os.path.join(folder, split), shard, shards)
         partial = f"{path}.partial"
-        with tf.io.TFRecordWriter(partial) as writer:
-            for row in range(shard, len(examples), shards):
-                record = _encode(examples.image[row], int(examples.label[row]))
-                writer.write(record)
+        try:
+            with tf.io.TFRecordWriter(partial) as writer:
+                for row in range(shard, len(examples), shards):
+                    record = _encode(examples.image[row], int(examples.label[row]))
+                    writer.write(record)
+        except tf.errors.OpError as error:
+            raise DataError(f"{partial}: cannot be written: {reason_of(error)}") from error
         os.replace(partial, path)
         paths.append(path)
     return paths
 
 
 def write_class_names(names: Sequence[str], folder: str) -> None:
-    """Writes the class names next to the shards, one per line; without names, no file."""
+    """Writes the class names next to the shards, one per line; without names, no file.
+
+    Raises:
+        DataError: a name would not be read again as it is.
+    """
+    for name in names:
+        if not name.isprintable() or not name.strip():
+            raise DataError(f"expected class names of printable characters, found {name!r}")
     if names:
         with open(os.path.join(folder, CLASS_NAMES_FILE), "w", encoding="utf-8") as file:
             file.write("".join(f"{name}\n" for name in names))
@@ -72,58 +93,34 @@ def load_records(pattern: str) -> tuple[Examples, Examples | None, tuple[str, ..
         DataError: no file matches, or one is damaged or contains other records.
     """
     train_files, test_files = find_shards(pattern)
-    train = _read_split(train_files)
-    test = read_test_split(test_files, train.image.shape[1:]) if test_files else None
-    return train, test, read_class_names(train_files)
+    names = read_class_names(train_files)
+    num_classes = len(names) or None
+    train = _read_split(train_files, num_classes)
+    shape = train.image.shape[1:]
+    test = read_test_split(test_files, shape, num_classes) if test_files else None
+    return train, test, names
 
 
-def find_shards(pattern: str) -> tuple[list[str], list[str]]:
-    """Returns the training shards and the test shards that match a pattern, sorted.
-
-    Shards whose file names begin with `test` are the test split, all others the training split.
-
-    Args:
-        pattern: a path with `*`, `?` and `[...]`, such as `/data/mine/*.tfrecord`.
-
-    Raises:
-        DataError: there is no training shard.
-    """
-    files = sorted(glob.glob(os.path.expanduser(pattern)))
-    files = [file for file in files if os.path.isfile(file)]
-    test_files = [file for file in files if os.path.basename(file).startswith("test")]
-    train_files = [file for file in files if file not in test_files]
-    if not train_files:
-        found = f"only the test shards {', '.join(test_files)}" if test_files else "no file"
-        raise DataError(f"{pattern}: expected training shards, found {found}")
-    return train_files, test_files
-
-
-def read_test_split(files: Sequence[str], train_shape: Sequence[int]) -> Examples:
+def read_test_split(
+    files: Sequence[str], train_shape: Sequence[int], num_classes: int | None
+) -> Examples:
     """Reads the test shards and checks that their images have the shape of the training images.
 
     Args:
         files: the shards.
         train_shape: (H, W, C).
+        num_classes: as in `read_shard`.
 
     Raises:
         DataError: a shard is damaged, or the images have another shape.
     """
-    test = _read_split(files)
+    test = _read_split(files, num_classes)
     if test.image.shape[1:] != tuple(train_shape):
         raise DataError(
             f"{files[0]}: expected images of the size of the training images, "
             f"{_describe(train_shape)}, found {_describe(test.image.shape[1:])}"
         )
     return test
-
-
-def read_class_names(files: Sequence[str]) -> tuple[str, ...]:
-    """Returns the class names next to the first shard; without that file, an empty tuple."""
-    path = os.path.join(os.path.dirname(files[0]), CLASS_NAMES_FILE)
-    if not os.path.isfile(path):
-        return ()
-    with open(path, encoding="utf-8") as file:
-        return tuple(file.read().splitlines())
 
 
 def _encode(image: np.ndarray, label: int) -> bytes:
@@ -135,8 +132,8 @@ def _encode(image: np.ndarray, label: int) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def _read_split(files: Sequence[str]) -> Examples:
-    parts = [part for file in files for part in read_shard(file)]
+def _read_split(files: Sequence[str], num_classes: int | None) -> Examples:
+    parts = [part for file in files for part in read_shard(file, num_classes)]
     if not parts:
         raise empty_shards_error(files)
     check_one_size(files, {part.image.shape[1:] for part in parts})
@@ -168,43 +165,86 @@ def empty_shards_error(files: Sequence[str]) -> DataError:
     return DataError(f"{files[0]}: expected records in this shard or in another, found none")
 
 
-def read_shard(file: str) -> Iterator[Examples]:
+def read_shard(file: str, num_classes: int | None = None) -> Iterator[Examples]:
     """Yields the examples of one file in parts of at most 512.
 
+    Args:
+        file: the shard.
+        num_classes: number of class names; None if labels have none; 0 if there must be no labels
+            but -1, because they have no names.
+
     Raises:
-        DataError: the file is damaged or contains other records.
+        DataError: the file is damaged, contains other records, or a label is out of range.
     """
-    read_bytes = 0
+    record_offsets(file)
     try:
         for batch in tf.data.TFRecordDataset(file).batch(_BATCH):
-            read_bytes += int(tf.reduce_sum(tf.strings.length(batch) + FRAME_BYTES))
             parsed = tf.io.parse_example(batch, FEATURES)
-            shapes = parsed["shape"].numpy()
-            if np.any(shapes != shapes[0]) or np.any(shapes[0] < 1):
-                raise DataError(
-                    f"{file}: expected images of one size, found "
-                    + " and ".join(_describe(shape) for shape in np.unique(shapes, axis=0)[:2])
-                )
-            image = [np.frombuffer(content, np.uint8) for content in parsed["image"].numpy()]
-            lengths = {len(pixels) for pixels in image}
-            if lengths != {int(np.prod(shapes[0]))}:
-                raise DataError(
-                    f"{file}: expected {np.prod(shapes[0])} bytes for an image of "
-                    f"{_describe(shapes[0])}, found {sorted(lengths)}"
-                )
-            image = np.stack(image).reshape(-1, *shapes[0])
-            yield Examples(image, parsed["label"].numpy().astype(np.int32))
-        # TensorFlow reports no error for a file that ends within the first 12 bytes of a record.
-        if read_bytes != os.path.getsize(file):
-            raise DataError(
-                f"{file}: expected a complete TFRecord file as tools/make_records writes it, found "
-                f"{os.path.getsize(file)} bytes, of which {read_bytes} are complete records"
-            )
+            yield _checked(file, {key: value.numpy() for key, value in parsed.items()}, num_classes)
     except tf.errors.OpError as error:
+        raise _incomplete(file, reason_of(error)) from error
+
+
+def _checked(file: str, parsed: dict[str, np.ndarray], num_classes: int | None) -> Examples:
+    """Returns parsed features as examples; no size is believed that the pixels do not have."""
+    shapes = parsed["shape"]
+    if np.any(shapes != shapes[0]) or np.any(shapes[0] < 1):
         raise DataError(
-            f"{file}: expected a complete TFRecord file as tools/make_records writes it, found: "
-            f"{reason_of(error)}"
-        ) from error
+            f"{file}: expected images of one size, at least 1x1x1, found "
+            + " and ".join(_describe(shape) for shape in np.unique(shapes, axis=0)[:2])
+        )
+    shape = tuple(map(int, shapes[0]))
+    lengths = set(map(len, parsed["image"]))
+    if lengths != {math.prod(shape)}:
+        raise DataError(
+            f"{file}: expected {math.prod(shape)} bytes for an image of {_describe(shape)}, found "
+            f"{sorted(lengths)[:3]}"
+        )
+    image = np.frombuffer(b"".join(parsed["image"]), np.uint8).reshape(-1, *shape)
+    if num_classes == 0 and parsed["label"].max() >= 0:
+        raise DataError(
+            f"{file}: expected {CLASS_NAMES_FILE} next to it, with one name per line: its examples "
+            "have labels, and streamed records are not all read before training to count the "
+            "classes"
+        )
+    try:
+        return Examples(image, check_labels(parsed["label"], len(image), num_classes or None))
+    except ValueError as error:
+        raise DataError(f"{file}: {error}") from error
+
+
+def record_offsets(file: str) -> np.ndarray:
+    """Returns where each record of a shard begins, int64, from the length before each record.
+
+    TensorFlow reads a record of any length that a shard claims, and reports no error for a shard
+    that ends within the first 12 bytes of a record. The sums of the records must be that of the
+    file.
+
+    Raises:
+        DataError: they are not.
+    """
+    offsets = array.array("q")
+    offset = 0
+    try:
+        with open(file, "rb", buffering=0) as shard:
+            size = os.fstat(shard.fileno()).st_size
+            while offset < size:
+                offsets.append(offset)
+                shard.seek(offset)
+                length = shard.read(_LENGTH_BYTES)
+                offset += FRAME_BYTES + int.from_bytes(length, "little")
+    except OSError as error:
+        raise _incomplete(file, error.strerror) from error
+    if offset != size:
+        raise _incomplete(file, f"{size} bytes that do not end with a record")
+    return np.frombuffer(offsets, np.int64)
+
+
+def _incomplete(file: str, reason: str) -> DataError:
+    return DataError(
+        f"{file}: expected a complete TFRecord file as tools/make_records writes it, found: "
+        f"{reason}"
+    )
 
 
 def reason_of(error: tf.errors.OpError) -> str:
