@@ -25,7 +25,17 @@ class Interrupted(Exception):  # noqa: N818 - a normal way to end, not an error
     """Training was asked to stop; its state is saved (exit code 75)."""
 
 
+# What TensorFlow adds to a message: the lines of Python that built a graph, nodes, operations.
+_ADDED = re.compile(
+    r"\AGraph execution error:.*^(  File [^\n]*|<stack traces unavailable>)\n+|"
+    r"\{\{.*?\}\} ?| \[Op:\w+\]",
+    re.DOTALL | re.MULTILINE,
+)
+
+
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text, without the operations that TensorFlow names."""
-    lines = re.sub(r"\{\{.*?\}\} ?| \[Op:\w+\]", "", str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """Returns the first line of an error's message, without what TensorFlow adds to it."""
+    text = _ADDED.sub("", str(error)).strip()
+    # A graph's own check; several may fail at the same time.
+    text = text.rpartition("assertion failed: ")[2]
+    return text.splitlines()[0] if text else type(error).__name__

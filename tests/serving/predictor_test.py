@@ -139,3 +139,9 @@ def test_wrong_latents_are_refused(predictor, z, message):
 def test_wrong_numbers_are_refused(predictor, images, call, message):
     with pytest.raises(ValueError, match=message):
         call(predictor, images)
+
+
+def test_latents_too_large_for_the_network_are_one_line(predictor):
+    with pytest.raises(ValueError, match=r"decode: the output image is NaN.* for this z") as caught:
+        predictor.decode(np.array([[1.0, 2.0, 3.0], [3e38, -3e38, 3e38]], np.float32))
+    assert "\n" not in str(caught.value)
