@@ -26,7 +26,7 @@ ALLOWED = {
     "objectives": {"types", "randomness", "schedules"},
     "optimizers": {"types"},
     "data": {"config", "errors", "types"},
-    "training": {"config", "errors", "randomness", "schedules", "types"},
+    "training": {"config", "errors", "files", "randomness", "schedules", "types"},
     "evaluation": {"randomness", "types"},
     "plots": {"files", "randomness", "types"},
     "serving": {"errors", "files", "types"},
@@ -40,12 +40,12 @@ ALLOWED = {
         # Its __init__, for the version alone.
         "__init__",
     },
-    "cli": {"config", "errors"},
+    "cli": {"config", "errors", "experiment"},
     "train": {"cli", "config", "experiment"},
     "evaluate": {"cli", "config", "experiment"},
     "export": {"cli", "config", "experiment"},
     "inference": {"cli", "config", "experiment"},
-    "api": {"assembly", "config", "errors", "experiment", "files", "plots", "serving"},
+    "api": {"assembly", "config", "data", "errors", "experiment", "files", "plots", "serving"},
     # Public names, loaded on first use by their names as texts.
     "__init__": set(),
 }

@@ -27,7 +27,7 @@ def test_files_are_written_listed_and_deleted(folder):
     assert not files.is_folder(path)
     assert files.is_folder(below)
     assert not files.is_file(below)
-    files.delete_folder(os.path.join(folder, "a"))
+    files.delete(os.path.join(folder, "a"))
     assert not files.is_file(path)
 
 

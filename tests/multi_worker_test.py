@@ -87,11 +87,7 @@ def wait_for_a_checkpoint(model_dir, processes):
 def saved_state(model_dir):
     reader = tf.train.load_checkpoint(os.path.join(model_dir, "ckpt"))
     names = reader.get_variable_to_shape_map()
-    return {
-        n: reader.get_tensor(n)
-        for n in names
-        if n.endswith("VARIABLE_VALUE") and "save_counter" not in n
-    }
+    return {n: reader.get_tensor(n) for n in names if n.endswith("VARIABLE_VALUE")}
 
 
 @pytest.fixture(scope="module")

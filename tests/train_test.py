@@ -52,14 +52,10 @@ def run(module, *arguments, cwd):
 
 
 def saved_state(model_dir):
-    """Every variable and slot of the latest checkpoint, by name; not the number of saves."""
+    """Every variable and slot of the latest checkpoint, by name."""
     reader = tf.train.load_checkpoint(os.path.join(model_dir, "ckpt"))
     names = reader.get_variable_to_shape_map()
-    return {
-        n: reader.get_tensor(n)
-        for n in names
-        if n.endswith("VARIABLE_VALUE") and "save_counter" not in n
-    }
+    return {n: reader.get_tensor(n) for n in names if n.endswith("VARIABLE_VALUE")}
 
 
 def history(model_dir):

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import weakref
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,13 @@ import numpy as np
 from vae_lowlevel import assembly, files
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.export import ExportOptions
-from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.data.arrays import read_npz
+from vae_lowlevel.data.labels import check_labels, count_classes
+from vae_lowlevel.errors import ConfigError, DataError, RunError
 from vae_lowlevel.experiment.exporting import export_run
-from vae_lowlevel.experiment.folder import RunFolder, open_run_folder
+from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
+from vae_lowlevel.experiment.opening import open_run_folder
 from vae_lowlevel.experiment.training import train_run
 from vae_lowlevel.plots.grids import image_grid
 from vae_lowlevel.plots.png import encode_png
@@ -131,16 +133,17 @@ class VAE:
             ConfigError: the run folder is of another run, or there are fewer images than a batch.
             Interrupted: Ctrl-C; with `model_dir` the next call resumes the run.
             RunError: the run folder holds other images.
-            ValueError: `image` is no array of images of this shape, `label` does not fit it, or a
-                conditional VAE receives no labels.
+            ValueError: `image` is no array of images of this shape; `label` does not fit it, or
+                makes more classes than half of the images and more than 1000; or a conditional VAE
+                receives no labels.
         """
         pixels = np.rint(unit_images(image, self.image_shape) * 255.0).astype(np.uint8)
         labels = np.full(len(pixels), -1) if label is None else np.asarray(label)
-        if labels.shape != (len(pixels),) or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(
-                f"label must be whole numbers [{len(pixels)}], got {labels.dtype} "
-                f"{list(labels.shape)}"
-            )
+        try:
+            labels = check_labels(labels, len(pixels))
+            count_classes([labels])
+        except ValueError as error:
+            raise ValueError(f"label: {error}") from None
         if self.config.model.conditional and labels.max(initial=-1) < 0:
             raise ValueError(
                 "a conditional VAE learns from labels: give fit the class of each image"
@@ -239,14 +242,14 @@ def _keep_images(path: str, image: np.ndarray, label: np.ndarray) -> None:
     """Writes the images into the run folder, or checks that it has these already."""
     if os.path.isfile(path):
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                is_same = np.array_equal(kept["image"], image)
-                is_same = is_same and np.array_equal(kept["label"], label)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            is_same = False
-        if not is_same:
+            kept = read_npz(path, ("image", "label")).arrays
+            pairs = ((kept["image"], image), (kept["label"], label))
+            found = None if all(np.array_equal(*pair) for pair in pairs) else "others"
+        except (DataError, KeyError) as error:
+            found = f"another file ({error})"
+        if found:
             raise RunError(
-                f"{path}: expected the images and labels of this call, found others; pass "
+                f"{path}: expected the images and labels of this call, found {found}; pass "
                 "those, or another model_dir"
             )
         return

@@ -15,6 +15,8 @@ from vae_lowlevel.errors import ConfigError
 
 # Ends the name of a file that is being written.
 PARTIAL = ".partial"
+# Ends the name of a file that is damaged and no longer used.
+DAMAGED = ".damaged"
 
 
 def is_remote(path: str) -> bool:
@@ -69,12 +71,28 @@ def make_folder(path: str) -> None:
         os.makedirs(path, exist_ok=True)
 
 
-def delete_folder(path: str) -> None:
-    """Deletes a folder with its content."""
+def delete(path: str) -> None:
+    """Deletes a file, a link (not what it leads to), or a folder with its content."""
     if is_remote(path):
-        _gfile().rmtree(path)
-    else:
+        (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
+    elif os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
+    else:
+        os.remove(path)
+
+
+def rename(path: str, new_path: str) -> None:
+    """Renames a file, and replaces one of the new name."""
+    if is_remote(path):
+        _gfile().rename(path, new_path, overwrite=True)
+    else:
+        os.replace(path, new_path)
+
+
+def set_aside(path: str) -> str:
+    """Renames a damaged file, so that it is no longer used, yet kept; returns the new name."""
+    rename(path, path + DAMAGED)
+    return path + DAMAGED
 
 
 def read(path: str) -> bytes:
@@ -93,6 +111,17 @@ def read(path: str) -> bytes:
             raise OSError(f"{path}: {error.message}") from error
     with open(path, "rb") as file:
         return file.read()
+
+
+def check_readable(path: str) -> None:
+    """Reads the beginning of a file on a disk; an address always passes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            file.read(1)
 
 
 def write(path: str, content: bytes) -> None:

@@ -12,7 +12,7 @@ import sys
 
 from vae_lowlevel import cli
 from vae_lowlevel.config import Config
-from vae_lowlevel.experiment.folder import open_run_folder
+from vae_lowlevel.experiment.opening import open_run_folder
 
 
 def run(config: Config) -> None:

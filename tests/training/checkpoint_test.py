@@ -5,12 +5,7 @@ import pytest
 import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.training.checkpoint import (
-    RunCheckpoints,
-    latest_step,
-    restore_best,
-    restore_full,
-)
+from vae_lowlevel.training.checkpoint import RunCheckpoints, restore_best
 from vae_lowlevel.training.progress import Progress
 
 
@@ -21,9 +16,10 @@ def train(run, first, last):
         run.block(run.images, run.labels, tf.constant(rows), tf.constant(1))
 
 
-def checkpoints(run, folder):
+def checkpoints(run, folder, progress=None):
     full, best = str(folder / "full"), str(folder / "best")
-    return RunCheckpoints(full, best, run.state, Progress(("loss", "skipped")), max_to_keep=1)
+    progress = progress or Progress(("loss", "skipped"))
+    return RunCheckpoints(full, best, run.state, progress, max_to_keep=1)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +41,7 @@ def test_restored_state_goes_on_bit_for_bit(make_run, tmp_path, settings):
     train(whole, 0, 4)
     train(first, 0, 3)
     checkpoints(first, tmp_path).save()
-    assert latest_step(str(tmp_path / "full")) == 3
-    assert restore_full(str(tmp_path / "full"), second.state, Progress(("loss", "skipped")))
+    checkpoints(second, tmp_path).restore(str(tmp_path / "full" / "ckpt-3"))
     train(second, 3, 4)
     names = [variable.name for variable in whole.state.variables]
     for name, a, b in zip(names, whole.state.variables, second.state.variables, strict=True):
@@ -66,29 +61,33 @@ def test_best_weights_are_the_averages(make_run, tmp_path):
         assert np.any(restored.numpy() != trained.numpy())
 
 
-def test_a_folder_without_a_state_restores_nothing(make_run, tmp_path):
-    assert latest_step(str(tmp_path)) == -1
-    assert not restore_full(str(tmp_path), make_run().state, Progress(("loss", "skipped")))
-
-
 def test_the_state_of_another_model_is_refused(make_run, tmp_path):
     checkpoints(make_run(), tmp_path).save()
     other = make_run(latent_dim=4)
     with pytest.raises(RunError, match=r"cannot restore .*full"):
-        restore_full(str(tmp_path / "full"), other.state, Progress(("loss", "skipped")))
+        checkpoints(other, tmp_path).restore(str(tmp_path / "full" / "ckpt-0"))
 
 
 def test_running_sums_of_other_columns_are_refused_within_an_epoch_only(make_run, tmp_path):
     run = make_run()
     written = Progress(("loss", "bpd", "skipped"))
-    folder = str(tmp_path / "full")
-    saved = RunCheckpoints(folder, str(tmp_path / "best"), run.state, written, max_to_keep=2)
+    saved = checkpoints(run, tmp_path, written)
     saved.save()
     progress = Progress(("loss", "skipped"))
-    assert restore_full(folder, run.state, progress)
+    restored = checkpoints(run, tmp_path, progress)
+    restored.restore(str(tmp_path / "full" / "ckpt-0"))
     assert progress.epoch_sums.tolist() == [0.0, 0.0]
     written.add_step(np.array([1.0, 2.0, 0.0]))
     run.state.step.assign(1)
     saved.save()
     with pytest.raises(RunError, match="stopped this run within an epoch"):
-        restore_full(folder, run.state, progress)
+        restored.restore(str(tmp_path / "full" / "ckpt-1"))
+
+
+def test_a_checkpoint_that_tensorflow_numbered_is_restored(make_run, tmp_path):
+    # As runs of earlier versions of the package have it: with a counter above 0.
+    run = make_run()
+    checkpoint = tf.train.Checkpoint(state=run.state, progress=Progress(("loss", "skipped")))
+    manager = tf.train.CheckpointManager(checkpoint, str(tmp_path / "full"), 2)
+    manager.save(checkpoint_number=4)
+    checkpoints(run, tmp_path).restore(str(tmp_path / "full" / "ckpt-4"))

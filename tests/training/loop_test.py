@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.feed import Call
-from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, Trainer, TrainingLoop, Validation
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.workers import Workers
@@ -108,7 +107,7 @@ def build(*, skipped=lambda step: False, scores=None, on_block=lambda step: None
 
 def test_observers_are_told_of_every_block_and_epoch_in_order():
     loop, checkpoints, seen = build()
-    assert not loop.run(StopRequest())
+    assert not loop.run(lambda: False)
     assert seen.events == [
         ("begin", 0),
         ("block", 3, 2.0),
@@ -126,32 +125,30 @@ def test_observers_are_told_of_every_block_and_epoch_in_order():
 
 def test_blocks_end_where_something_has_to_happen():
     loop, checkpoints, seen = build(block_steps=100, checkpoint_every=4, block_ends=(1, 7))
-    loop.run(StopRequest())
+    loop.run(lambda: False)
     assert [event[1] for event in seen.events if event[0] == "block"] == [1, 4, 5, 7, 8, 10]
     assert checkpoints.saved == [4, 8, 10]
 
 
 def test_patience_ends_the_run_and_the_best_weights_are_kept():
     loop, checkpoints, _ = build(total_steps=50, patience=2, scores=[-5, -4, -6, -4.5, -1])
-    assert not loop.run(StopRequest())
+    assert not loop.run(lambda: False)
     assert checkpoints.best == [5, 10]
     assert checkpoints.saved[-1] == 20
     assert checkpoints.progress.best_score == -4
 
 
 def test_a_request_to_stop_saves_and_is_reported():
-    stop = StopRequest()
-    loop, checkpoints, seen = build(
-        total_steps=50, on_block=lambda step: setattr(stop, "signal_name", "SIGTERM")
-    )
-    assert loop.run(stop)
+    requests = []
+    loop, checkpoints, seen = build(total_steps=50, on_block=requests.append)
+    assert loop.run(lambda: bool(requests))
     assert checkpoints.saved == [3]
     assert seen.events[-1] == ("close",)
 
 
 def test_a_block_of_skipped_steps_alone_has_no_loss():
     loop, checkpoints, seen = build(skipped=lambda step: step <= 3)
-    loop.run(StopRequest())
+    loop.run(lambda: False)
     assert seen.events[1:4] == [("block", 3, None), ("block", 5, 4.5), ("epoch", 1, 4.5)]
     train = checkpoints.progress.history[0]["train"]
     assert (train["skipped"], train["loss"]) == (0.6, 4.5)
@@ -160,6 +157,6 @@ def test_a_block_of_skipped_steps_alone_has_no_loss():
 def test_many_skipped_steps_in_a_row_are_an_error_and_observers_are_closed():
     loop, checkpoints, seen = build(total_steps=50, skipped=lambda step: step > 6)
     with pytest.raises(RunError, match=r"20 steps in a row.*--learning_rate"):
-        loop.run(StopRequest())
+        loop.run(lambda: False)
     assert checkpoints.saved[-1] == 25
     assert seen.events[-1] == ("close",)

@@ -1,23 +1,30 @@
-"""The run folder: the paths of everything a run keeps, and whether a folder is that of a run.
+"""The run folder: the paths of everything a run keeps, read and written.
 
 TensorFlow is not needed on a disk of this machine, so that a wrong folder is refused at once.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
 import math
 import os
+import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_lowlevel import files
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import format_flagfile, read_flagfile
 from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.experiment.lock import locked
 
 if TYPE_CHECKING:
     from vae_lowlevel.types import Dataset
+
+
+# More pixels per image than any data set has: a larger number is damage.
+_MOST_PIXELS = 1 << 26
 
 
 class DataDescription(NamedTuple):
@@ -44,7 +51,9 @@ class RunFolder:
         summaries: folder of the TensorBoard summaries.
         figures: folder of the figures.
         metrics: history, test metrics, versions; it marks the run as finished.
+        publication: the name of the version that the run exports, written before the version.
         kept_images: the images that `VAE.fit` trains on.
+        lock: held while the run is trained.
         resume_command: what resumes the run.
     """
 
@@ -57,7 +66,9 @@ class RunFolder:
         self.summaries = os.path.join(path, "summaries")
         self.figures = os.path.join(path, "figures")
         self.metrics = os.path.join(path, "metrics.json")
+        self.publication = os.path.join(path, "publication.json")
         self.kept_images = os.path.join(path, "data.npz")
+        self.lock = os.path.join(path, "run.lock")
         self.resume_command = f"python -m vae_lowlevel.train --flagfile={self.flagfile}"
 
     def figure(self, name: str) -> str:
@@ -73,10 +84,35 @@ class RunFolder:
         """Returns whether the folder is that of a run."""
         return files.is_file(self.flagfile)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder; creates it where it is missing.
+
+        Raises:
+            RunError: another process trains in it.
+        """
+        is_new = not files.is_folder(self.path)
+        files.make_folder(self.path)
+        try:
+            with locked(self.lock):
+                yield
+        finally:
+            if is_new and not files.is_remote(self.path):
+                # Succeeds where training failed before it wrote anything.
+                with contextlib.suppress(OSError):
+                    os.rmdir(self.path)
+
     def begin(self, config: Config, dataset: Dataset) -> None:
-        """Writes the settings and the description of the data; first deletes a run to overwrite."""
+        """Writes the settings and the description of the data; first deletes a run to overwrite.
+
+        The settings are written first and deleted last, so that the folder of a killed process is
+        that of a run, or has nothing but the first file's beginning.
+        """
         if config.run.overwrite and self.is_run():
-            files.delete_folder(self.path)
+            for name in files.list_folder(self.path):
+                path = os.path.join(self.path, name)
+                if path not in (self.flagfile, self.lock):
+                    files.delete(path)
         files.make_folder(self.path)
         description = {
             "image_shape": dataset.image_shape,
@@ -98,7 +134,7 @@ class RunFolder:
             config = read_flagfile(self.flagfile)
         except ConfigError as error:
             raise RunError(
-                f"{self.flagfile} was written by another version of this package: {error}"
+                f"{self.flagfile} does not fit this version of the package: {error}"
             ) from None
         return config.replace(model_dir=self.path)
 
@@ -111,12 +147,18 @@ class RunFolder:
         path = self.data_description
         try:
             description = json.loads(files.read(path))
-            height, width, channels = description["image_shape"]
+            height, width, channels = shape = description["image_shape"]
             class_names = tuple(description["class_names"])
+            if any(type(size) is not int or size < 1 for size in shape):
+                raise ValueError(f"image_shape {shape}")
+            if math.prod(shape) > _MOST_PIXELS:
+                raise ValueError(f"image_shape {shape}")
+            if any(type(name) is not str for name in class_names):
+                raise ValueError(f"class_names {class_names}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"{path}: expected a run's image_shape [H, W, C] and class_names, found {error!r}; "
-                "training writes it"
+                f"{path}: expected a run's image_shape [H, W, C] and class_names, found {error!r}. "
+                f"The same training writes it again: {self.resume_command}"
             ) from error
         return DataDescription((height, width, channels), class_names)
 
@@ -130,11 +172,10 @@ class RunFolder:
             return {}
         try:
             metrics = json.loads(files.read(self.metrics))
-            if not isinstance(metrics, dict):
-                raise ValueError(f"a {type(metrics).__name__}")
-        except (OSError, ValueError) as error:
+            _check_metrics(metrics)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise RunError(
-                f"{self.metrics}: expected a run's metrics, found {error!r}; delete the file and "
+                f"{self.metrics}: expected a run's metrics, found {error!r}. Delete the file and "
                 f"measure again: {self.resume_command}"
             ) from error
         return metrics
@@ -143,6 +184,20 @@ class RunFolder:
         """Writes `metrics.json`, which marks the run as finished."""
         _write_json(self.metrics, metrics)
 
+    def name_publication(self, step: int) -> str:
+        """Returns the name under which the run publishes its weights at a step.
+
+        The name is random, and kept from before the version appears: a run that was killed between
+        the version and `metrics.json` finds its version again.
+        """
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(files.read(self.publication))
+            if known["step"] == step:
+                return str(known["name"])
+        name = uuid.uuid4().hex
+        _write_json(self.publication, {"step": step, "name": name})
+        return name
+
     def update_metrics(self, changes: dict[str, Any]) -> None:
         """Changes entries of `metrics.json`; a run that is not finished has none to change."""
         metrics = self.read_metrics()
@@ -150,84 +205,12 @@ class RunFolder:
             self.write_metrics({**metrics, **changes})
 
 
-def open_run_folder(config: Config) -> tuple[RunFolder, list[str]]:
-    """Checks that the run folder of `config` is new, empty or of the same run; changes nothing.
-
-    Args:
-        config: of the command.
-
-    Returns:
-        The folder, and what the user should know before the run resumes in it.
-
-    Raises:
-        ConfigError: the folder is of another run, or is no run folder.
-        RunError: its settings cannot be read.
-    """
-    config.check_run_folder()
-    folder = RunFolder(config.model_dir)
-    files.check_reachable(folder.path, "model_dir")
-    if files.is_file(folder.path):
-        raise ConfigError(f"--model_dir={folder.path} is a file: choose another")
-    if not files.is_folder(folder.path):
-        return folder, []
-    if folder.is_run():
-        notes = [] if config.run.overwrite else check_same_run(folder.read_config(), config)
-        return folder, notes
-    # Images that `VAE.fit` wrote before training failed are no reason to refuse the folder.
-    kept = os.path.basename(folder.kept_images)
-    if not all(name.startswith(kept) for name in files.list_folder(folder.path)):
-        raise ConfigError(
-            f"--model_dir={folder.path} holds files but is not a run folder (no flags.cfg): choose "
-            "another, or empty it by hand"
-        )
-    return folder, []
-
-
-def check_same_run(saved: Config, given: Config) -> list[str]:
-    """Compares the settings a run folder was made with to those given now.
-
-    Args:
-        saved: of the run folder.
-        given: of the command.
-
-    Returns:
-        What the user should know: settings that end bitwise equality, schedules that stretch.
-
-    Raises:
-        ConfigError: the settings describe another model or other data; lists each difference.
-    """
-    changes: dict[str, list[str]] = {"identity": [], "total": [], "numerics": [], "free": []}
-    before, now = saved.resolved_flat(), given.resolved_flat()
-    for group in Config.groups().values():
-        for field in dataclasses.fields(group):
-            name = field.name
-            if name in before and before[name] != now[name]:
-                change = f"--{name}: was {_shown(before[name])}, now {_shown(now[name])}"
-                changes[field.metadata["resume"]].append(change)
-    if changes["identity"]:
-        raise ConfigError(
-            f"{given.model_dir} holds a run with other settings:\n  "
-            + "\n  ".join(changes["identity"])
-            + "\nUse its settings, another --model_dir, or --overwrite to delete it and restart"
-        )
-    notes = []
-    if changes["numerics"]:
-        notes.append(
-            "Resuming with other numerics, so the result is not bit for bit that of an unbroken "
-            "run: " + "; ".join(changes["numerics"])
-        )
-    if changes["total"]:
-        notes.append("The length of the run changed: " + "; ".join(changes["total"]))
-        if given.optimizer.learning_rate_schedule == "cosine":
-            notes.append(
-                "--learning_rate_schedule=cosine depends on the length: the learning rate now "
-                "follows the new, longer curve"
-            )
-    return notes
-
-
-def _shown(value: Any) -> str:
-    return "not set" if value is None else str(value)
+def _check_metrics(metrics: Any) -> None:
+    """Checks the entries of `metrics.json` that the package reads itself."""
+    record = metrics["history"][-1]
+    numbers = metrics["step"], metrics["best_epoch"], record["epoch"]
+    if any(type(number) is not int for number in numbers) or type(metrics["test"]) is not dict:
+        raise ValueError(f"step, best_epoch and the last epoch {numbers}, test {metrics['test']}")
 
 
 def _write_json(path: str, content: Any) -> None:

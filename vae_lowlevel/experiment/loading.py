@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_lowlevel import files
-from vae_lowlevel.errors import RunError
+from vae_lowlevel.errors import RunError, first_line
 from vae_lowlevel.experiment.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -100,16 +100,33 @@ def find_weights(path: str) -> str:
     return os.path.join(_find_export(path), "variables", "variables")
 
 
-def _find_best(folder: RunFolder) -> str:
-    import tensorflow as tf
+def check_weights(path: str) -> None:
+    """Checks that a path is that of a run or an export; a local one needs no TensorFlow.
 
-    checkpoint = tf.train.latest_checkpoint(folder.best)
-    if checkpoint is None:
+    Raises:
+        RunError: it is neither.
+    """
+    if not RunFolder(path).is_run():
+        _find_export(path)
+
+
+def _find_best(folder: RunFolder) -> str:
+    from vae_lowlevel.training.checkpoint_files import CheckpointFiles
+
+    best = CheckpointFiles(folder.best)
+    step, damage = best.newest_sound()
+    if step is not None:
+        return best.prefix(step)
+    if damage:
+        found = "\n  ".join(damage.values())
         raise RunError(
-            f"no weights in {folder.best}: the run has not finished an epoch yet. Train it first: "
-            f"{folder.resume_command}"
+            f"{folder.best}: the best weights are damaged:\n  {found}\nTraining makes them "
+            f"again from its checkpoints, where they are kept: {folder.resume_command}"
         )
-    return checkpoint
+    raise RunError(
+        f"no weights in {folder.best}: the run has not finished an epoch yet. Train it first: "
+        f"{folder.resume_command}"
+    )
 
 
 def _find_export(path: str) -> str:
@@ -129,11 +146,14 @@ def _load_export(folder: str) -> Predictor:
     import tensorflow as tf
 
     from vae_lowlevel.serving.predictor import Predictor
+    from vae_lowlevel.serving.publish import check_graph
 
+    check_graph(folder)
     try:
         loaded = tf.saved_model.load(folder)
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise RunError(f"{folder}: not a readable export: {error}") from error
+    except Exception as error:
+        # Whatever TensorFlow stumbles over in a damaged graph: KeyError, AttributeError, ...
+        raise RunError(f"{folder}: not a readable export: {first_line(error)}") from error
     try:
         return Predictor.from_saved_model(loaded)
     except ValueError as error:

@@ -65,7 +65,8 @@ def finish_run(
     export = None
     if config.run.export_dir:
         options = ExportOptions(model_dir=folder.path, export_dir=config.run.export_dir)
-        export = publish_model(serving_model, best, scores, test, options)
+        publication = folder.name_publication(step)
+        export = publish_model(serving_model, best, scores, test, options, publication)
     print(f"\nrun folder {folder.path}; figures in {folder.figures}")
     if export:
         print(f"export {export}")
@@ -110,6 +111,7 @@ def evaluate_run(
     """
     configure_runtime(config.training)
     with deterministic_operations(config.training.deterministic):
+        folder.read_metrics()  # Refuses a damaged file before the work.
         dataset = load_dataset(config.data)
         model = load_best(folder).model
         if corruption == "none":

@@ -11,6 +11,7 @@ from vae_lowlevel.config import Config, TrainingConfig
 from vae_lowlevel.data.batching import BatchOrder, count_steps, padded_batches
 from vae_lowlevel.data.records.service import ServiceStream
 from vae_lowlevel.data.records.stream import RecordStream
+from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.evaluation.metrics import active_units
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.experiment.loading import find_weights
@@ -64,10 +65,11 @@ def prepare_run(config: Config, dataset: Dataset, workers: Workers) -> PreparedR
         workers: the processes that train together.
 
     Raises:
-        ConfigError: the replicas cannot share a batch, there is less than one batch, or `freeze` or
-            `conditional` do not fit.
+        ConfigError: the replicas cannot share a batch, there is less than one batch, `freeze` or
+            `conditional` do not fit, or there are no validation images for early stopping.
         DataError: the data service does not answer.
     """
+    _check_patience(config, dataset)
     strategy = workers.strategy
     replicas = strategy.num_replicas_in_sync
     check_batch_size(config.training.batch_size, replicas, config.training.accumulate_steps)
@@ -80,6 +82,16 @@ def prepare_run(config: Config, dataset: Dataset, workers: Workers) -> PreparedR
     columns = step_columns(objective, state)
     total_steps = count_total_steps(config.training, feed.steps_per_epoch)
     return PreparedRun(state, feed, objective, columns, total_steps, device, compilation)
+
+
+def _check_patience(config: Config, dataset: Dataset) -> None:
+    patience = config.training.early_stopping_patience
+    if patience and not len(dataset.validation):
+        raise ConfigError(
+            f"--early_stopping_patience={patience} needs validation images, but a tenth of the "
+            f"{len(dataset.train)} training images is less than one; set --validation_size, or "
+            "leave --early_stopping_patience out"
+        )
 
 
 def count_total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:

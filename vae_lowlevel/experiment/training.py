@@ -8,26 +8,25 @@ import tempfile
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
-from vae_lowlevel.data.batching import count_steps
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import Interrupted
+from vae_lowlevel.experiment import interrupts
 from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.experiment.restoring import is_finished, restore_or_initialize
 from vae_lowlevel.experiment.results import finish_run
 from vae_lowlevel.experiment.start import (
     PreparedRun,
     build_trainer,
     build_validation,
-    count_total_steps,
-    initialize_weights,
     prepare_run,
 )
 from vae_lowlevel.models.layer_table import layer_table
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.plots.grids import image_grid
 from vae_lowlevel.randomness import fold, make_seed
-from vae_lowlevel.training.checkpoint import RunCheckpoints, latest_step, restore_full
+from vae_lowlevel.training.checkpoint import RunCheckpoints
+from vae_lowlevel.training.checkpoint_files import CheckpointFiles
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
-from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.named_variables import describe_frozen
 from vae_lowlevel.training.observers import Observer, Profile, Reporter, Summaries
@@ -62,6 +61,25 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
         ConfigError: the device does not exist, or `batch_size`, `freeze`, `init_from` or
             `conditional` do not fit.
     """
+    try:
+        return _train_and_finish(config, folder)
+    except Interrupted:
+        raise
+    except (KeyboardInterrupt, Exception) as error:
+        # A signal may come out of TensorFlow as another error.
+        if not (isinstance(error, KeyboardInterrupt) or interrupts.received()):
+            raise
+        steps = CheckpointFiles(folder.checkpoints).steps()
+        name = interrupts.received() or "Ctrl-C"
+        if not steps:
+            raise KeyboardInterrupt(name) from None
+        raise Interrupted(
+            f"{name}: step {steps[-1]} is saved. The same command does the rest: "
+            f"{folder.resume_command}"
+        ) from None
+
+
+def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
     model = None
     with contextlib.ExitStack() as stack:
         configure_runtime(config.training)
@@ -71,7 +89,9 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
         if not workers.is_chief:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         dataset = load_dataset(config.data)
-        if _is_finished(config, folder, dataset):
+        if workers.is_chief:
+            stack.enter_context(folder.held())
+        if is_finished(config, folder, dataset):
             print(
                 f"{folder.path} is finished. Raise --epochs or --train_steps to train on, or use "
                 "--overwrite to start again."
@@ -80,23 +100,11 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
             progress, step = _train(config, folder, dataset, workers)
             if workers.is_chief:
                 model = finish_run(config, folder, dataset, progress, step)
-        workers.share(0.0)
+        if workers.count > 1:
+            waiting = "the state is saved; the chief was still measuring and exporting"
+            with interrupts.exit_at_signal(waiting):
+                workers.share(0.0)
     return model
-
-
-def _is_finished(config: Config, folder: RunFolder, dataset: Dataset) -> bool:
-    """Returns whether the run was trained to the length asked for, measured and exported."""
-    if config.run.overwrite:
-        return False
-    metrics = folder.read_metrics()
-    step = metrics.get("step", 0)
-    if not step or step != latest_step(folder.checkpoints):
-        return False
-    steps_per_epoch = count_steps(len(dataset.train), config.training.batch_size)
-    patience = config.training.early_stopping_patience
-    epochs_since_best = metrics["history"][-1]["epoch"] - metrics["best_epoch"]
-    is_out_of_patience = patience is not None and epochs_since_best >= patience
-    return is_out_of_patience or step >= count_total_steps(config.training, steps_per_epoch)
 
 
 def _train(
@@ -105,15 +113,18 @@ def _train(
     """Trains to the end; returns the run's course and its last step."""
     run = prepare_run(config, dataset, workers)
     progress = Progress(run.columns)
-    is_resumed = _restore(config, folder, dataset, workers, run, progress)
-    validation = build_validation(config, run, dataset)
-    if validation is not None:
-        progress.choose_by(config.best_criterion, validation.score)
     with contextlib.ExitStack() as stack:
         # All workers save, as tf.distribute requires; what the others write is not kept.
         scratch = tempfile.TemporaryDirectory(prefix="vae_lowlevel-worker-")
-        own = folder if workers.is_chief else RunFolder(stack.enter_context(scratch))
-        own.begin(config, dataset)
+        written = folder if workers.is_chief else RunFolder(stack.enter_context(scratch))
+        checkpoints = RunCheckpoints(
+            written.checkpoints, written.best, run.state, progress, config.training.max_to_keep
+        )
+        is_resumed = restore_or_initialize(config, folder, dataset, workers, run, checkpoints)
+        validation = build_validation(config, run, dataset)
+        if validation is not None:
+            progress.choose_by(config.best_criterion, validation.score)
+        written.begin(config, dataset)
         loop = TrainingLoop(
             LoopSettings(
                 total_steps=run.total_steps,
@@ -125,50 +136,31 @@ def _train(
             ),
             build_trainer(config, run, workers),
             validation,
-            RunCheckpoints(
-                own.checkpoints, own.best, run.state, progress, config.training.max_to_keep
-            ),
+            checkpoints,
             workers,
-            _build_observers(config, own, dataset, run) if workers.is_chief else (),
+            _build_observers(config, written, dataset, run, workers),
         )
         print(_describe(config, dataset, workers, run))
         if is_resumed:
             print(f"Resuming at step {int(run.state.step.numpy())}")
-        with StopRequest() as stop:
-            is_stopped = loop.run(stop)
+        with interrupts.noted_signals() as is_asked_to_stop:
+            is_stopped = loop.run(is_asked_to_stop)
     step = int(run.state.step.numpy())
     if is_stopped:
         raise Interrupted(
-            f"{stop.signal_name or 'another worker stopped'}: saved at step {step} of "
+            f"{interrupts.received() or 'another worker stopped'}: saved at step {step} of "
             f"{run.total_steps}. Resume with: {folder.resume_command}"
         )
+    progress.check_trained()
     return progress, step
 
 
-def _restore(
-    config: Config,
-    folder: RunFolder,
-    dataset: Dataset,
-    workers: Workers,
-    run: PreparedRun,
-    progress: Progress,
-) -> bool:
-    """Restores the latest state of the folder, or sets the first weights; returns whether it did.
-
-    The workers compare the folder's state first: all of them restore it, or none.
-    """
-    with workers.strategy.scope():
-        step = -1 if config.run.overwrite else latest_step(folder.checkpoints)
-        workers.check_same(step, "step", "--model_dir must be a folder that all workers see")
-        if step >= 0:
-            return restore_full(folder.checkpoints, run.state, progress)
-        initialize_weights(config, run.state, dataset)
-    return False
-
-
 def _build_observers(
-    config: Config, folder: RunFolder, dataset: Dataset, run: PreparedRun
+    config: Config, folder: RunFolder, dataset: Dataset, run: PreparedRun, workers: Workers
 ) -> list[Observer]:
+    """Returns what watches the run: of several workers, the chief alone is watched."""
+    if not workers.is_chief:
+        return []
     shown = (dataset.validation if len(dataset.validation) else dataset.train)[:GRID_IMAGES]
     seed = fold(make_seed(config.training.seed), "summaries")
     observers = [

@@ -12,9 +12,8 @@ import numpy as np
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.feed import Feed
-from vae_lowlevel.training.interrupts import StopRequest
 from vae_lowlevel.training.observers import Observer
-from vae_lowlevel.training.progress import step_means
+from vae_lowlevel.training.progress import DIVERGED_REMEDY, step_means
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import TrainBlock
 from vae_lowlevel.training.workers import Workers
@@ -103,13 +102,13 @@ class TrainingLoop:
         self._observers = tuple(observers)
         self._epoch_steps = trainer.feed.steps_per_epoch
 
-    def run(self, stop: StopRequest) -> bool:
-        """Trains; returns when the run is over or `stop` was requested, with the state saved.
+    def run(self, is_asked_to_stop: Callable[[], bool]) -> bool:
+        """Trains; returns when the run is over or a stop was requested, with the state saved.
 
         Several workers stop together, at the end of a block.
 
         Args:
-            stop: a request to this worker.
+            is_asked_to_stop: returns whether this worker received a request to stop.
 
         Returns:
             Whether it ended by the request to some worker.
@@ -123,13 +122,13 @@ class TrainingLoop:
             for observer in self._observers:
                 observer.begin(step)
             while not (is_stopped or self._is_over(step)):
-                step = self._train_block(step, stop)
+                step = self._train_block(step, is_asked_to_stop)
                 if step % self._epoch_steps == 0 or step == self._settings.total_steps:
                     self._finish_epoch(step)
                 if step % (self._settings.checkpoint_every or self._epoch_steps) == 0:
                     self._checkpoints.save()
                     saved = step
-                is_stopped = self._workers.any(stop)
+                is_stopped = self._workers.any(is_asked_to_stop())
             if step != saved:
                 self._checkpoints.save()
         finally:
@@ -151,13 +150,13 @@ class TrainingLoop:
         ends += [end for end in settings.block_ends if end > step]
         return min(step + settings.block_steps, settings.total_steps, *ends)
 
-    def _train_block(self, step: int, stop: StopRequest) -> int:
+    def _train_block(self, step: int, is_asked_to_stop: Callable[[], bool]) -> int:
         """Trains one block, fewer steps if asked to stop; returns the step that it ended at."""
         start = time.monotonic()
         calls = []
         for call in self._trainer.feed.calls(step, self._next_end(step) - step):
             calls.append((self._trainer.train_block(*call), int(call.steps)))
-            if stop and self._workers.count == 1:
+            if self._workers.count == 1 and is_asked_to_stop():
                 break
         # The host's one read of the block.
         rows = np.concatenate([values.numpy()[:count] for values, count in calls])
@@ -209,6 +208,5 @@ def _diverged(step: int, columns: Sequence[str], row: np.ndarray) -> RunError:
     return RunError(
         f"{MOST_SKIPPED_IN_ROW} steps in a row had gradients that are not finite; they were "
         f"skipped, but the model does not recover. A step of the block that ended at {step}: "
-        f"{values}. Try a lower --learning_rate, --clip_norm=100, a larger --likelihood_scale "
-        "or --precision=float32."
+        f"{values}. {DIVERGED_REMEDY}"
     )

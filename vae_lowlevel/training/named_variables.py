@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.errors import ConfigError, RunError, first_line
 from vae_lowlevel.types import Model
 
 
@@ -54,21 +54,21 @@ def restore_matching(checkpoint: str, model: Model) -> Restored:
     """
     try:
         reader = tf.train.load_checkpoint(checkpoint)
-        keys = _named_keys(reader)
-    except (tf.errors.OpError, ValueError) as error:
-        raise RunError(f"{checkpoint}: not a readable checkpoint: {error}") from error
-    shapes = reader.get_variable_to_shape_map()
+        saved = {name: reader.get_tensor(key) for name, key in _named_keys(reader).items()}
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        raise RunError(f"{checkpoint}: not a readable checkpoint: {first_line(error)}") from error
     variables = named_variables(model)
     restored = []
-    differences = [f"{name}: only in the checkpoint" for name in keys if name not in variables]
+    differences = [f"{name}: only in the checkpoint" for name in saved if name not in variables]
     for name, variable in variables.items():
-        here, there = variable.shape.as_list(), shapes.get(keys.get(name))
-        if there is None:
+        if name not in saved:
             differences.append(f"{name}: not in the checkpoint")
-        elif here != there:
+            continue
+        here, there = variable.shape.as_list(), list(saved[name].shape)
+        if here != there:
             differences.append(f"{name}: of shape {there} in the checkpoint, {here} here")
         else:
-            variable.assign(reader.get_tensor(keys[name]))
+            variable.assign(saved[name])
             restored.append(name)
     if not restored:
         listed = "\n  ".join(differences)

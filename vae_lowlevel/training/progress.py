@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.errors import RunError
+
+# A loss above the first one by this factor is no effect of a schedule: the weights have diverged.
+DIVERGED = 100.0
+
+DIVERGED_REMEDY = (
+    "Try a lower --learning_rate, --clip_norm=100, a larger --likelihood_scale or "
+    "--precision=float32, with --overwrite or another --model_dir."
+)
+
 
 class Progress(tf.train.experimental.PythonState):
     """The history and running sums of a run.
@@ -26,6 +36,7 @@ class Progress(tf.train.experimental.PythonState):
         epoch_sums: float64 [columns], sums of the current epoch's steps.
         epoch_steps: steps in `epoch_sums`.
         epoch_seconds: training time in `epoch_sums`.
+        first_loss: loss of the first step that was not skipped; None before it.
         skipped_in_row: how many of the latest steps had gradients that were not finite.
         best_score: best validation score so far, higher is better; None before the first.
         best_epoch: the epoch of the best weights.
@@ -39,6 +50,7 @@ class Progress(tf.train.experimental.PythonState):
         self.epoch_sums = np.zeros(len(self._columns))
         self.epoch_steps = 0
         self.epoch_seconds = 0.0
+        self.first_loss: float | None = None
         self.skipped_in_row = 0
         self.best_score: float | None = None
         self.best_epoch = 0
@@ -50,6 +62,12 @@ class Progress(tf.train.experimental.PythonState):
         """Names of what a step reports."""
         return self._columns
 
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best weights; None before the first epoch."""
+        steps = [record["step"] for record in self.history if record["epoch"] == self.best_epoch]
+        return steps[0] if steps else None
+
     def add_step(self, row: np.ndarray) -> None:
         """Adds what a step reported, float32 [columns].
 
@@ -60,6 +78,8 @@ class Progress(tf.train.experimental.PythonState):
         counted = np.array(self._columns) == "skipped" if is_skipped else row
         self.epoch_sums = self.epoch_sums + counted
         self.epoch_steps += 1
+        if self.first_loss is None and not is_skipped:
+            self.first_loss = float(row[self._columns.index("loss")])
         self.skipped_in_row = self.skipped_in_row + 1 if is_skipped else 0
 
     def add_seconds(self, seconds: float) -> None:
@@ -118,6 +138,28 @@ class Progress(tf.train.experimental.PythonState):
         if patience is None or not self.history:
             return False
         return self.history[-1]["epoch"] - self.best_epoch >= patience
+
+    def check_trained(self) -> None:
+        """Checks that the last epoch of a run trained the model.
+
+        Raises:
+            RunError: most of its steps were skipped, or its loss is not finite or far above that
+                of the first step.
+        """
+        last = self.history[-1]["train"]
+        loss, first = last.get("loss", math.nan), self.first_loss
+        if last["skipped"] > 0.5:
+            found = f"{last['skipped']:.0%} of the steps had gradients that are not finite"
+        elif not math.isfinite(loss):
+            found = f"the mean loss is {loss}"
+        elif first is not None and loss > DIVERGED * max(1.0, abs(first)):
+            found = f"the mean loss is {loss:.4g}, that of the first step was {first:.4g}"
+        else:
+            return
+        raise RunError(
+            f"training diverged: in epoch {self.history[-1]['epoch']}, the last, {found}. Nothing "
+            f"was measured or exported. {DIVERGED_REMEDY}"
+        )
 
     def serialize(self) -> str:
         """Returns the state as JSON; floats survive exactly."""
