@@ -1,7 +1,11 @@
+import functools
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -12,12 +16,16 @@ from vae_lowlevel import cli, export
 from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment import results
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
+from vae_lowlevel.serving.publish import versions
 from vae_lowlevel.serving.signatures import SIGNATURES, ServingModel
 
 IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
+# A row that float32 can hold, but not what the network makes of it.
+HUGE = np.array([[1.0, 2.0, 3.0], [3e38, -3e38, 3e38]], np.float32)
 # As literals of saved_model_cli; it has none for bytes.
 INPUTS = {
     "encode": {"image": IMAGES},
@@ -97,14 +105,15 @@ def ask(tiny_export):
     with session.graph.as_default():
         meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], tiny_export)
 
-    def call(name, value, session_compares=False):
+    def call(name, *values, session_compares=False):
+        """Values are in the order of the names of the inputs."""
         signature = meta_graph.signature_def[name]
-        ((_, given),) = signature.inputs.items()
+        given = [tensor.name for _, tensor in sorted(signature.inputs.items())]
         outputs = {key: tensor.name for key, tensor in signature.outputs.items()}
         if session_compares:
-            return session.run(outputs, {given.name: value})
-        options = config_pb2.CallableOptions(feed=[given.name], fetch=outputs.values())
-        values = session._make_callable_from_options(options)(value)
+            return session.run(outputs, dict(zip(given, values, strict=True)))
+        options = config_pb2.CallableOptions(feed=given, fetch=outputs.values())
+        values = session._make_callable_from_options(options)(*values)
         return dict(zip(outputs, values, strict=True))
 
     yield call
@@ -122,12 +131,32 @@ def ask(tiny_export):
         ("sample", np.zeros([], np.int64), "sample: seed must have shape [B], got] []"),
         ("encode", 255.0 * IMAGES, "encode: image must be in [0, 1]"),
         ("serving_default", IMAGES - 1.0, "reconstruct: image must be in [0, 1]"),
+        ("score", np.full([1, 12, 12, 1], np.nan, np.float32), "score: image must be in [0, 1]"),
+        ("decode", np.full([1, 3], np.inf, np.float32), "decode: z must be finite"),
+        ("decode", HUGE, "decode: the output image is NaN or infinite for this z, row] [1]"),
+        ("encode_bytes", np.array([b"GIF89a"], object), "encode_bytes: image_bytes, row] [0] [is"),
     ],
 )
 def test_the_graph_refuses_what_the_signature_does_not_take(ask, name, value, message):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         ask(name, value)
     assert message in str(caught.value)
+
+
+def test_a_temperature_too_large_for_the_network_is_refused(ask):
+    seeds = np.array([3, 4])
+    message = (
+        r"sample_with_temperature: the output (image|z) is NaN.* for this seed and temperature"
+    )
+    answer = ask("sample_with_temperature", seeds, np.array([0.0, 1e3], np.float32))
+    assert all(np.isfinite(value).all() for value in answer.values())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message + r", row\] \[1\]"):
+        ask("sample_with_temperature", seeds, np.array([0.0, 3e38], np.float32))
+
+
+def test_many_rows_and_none_are_answered(ask):
+    assert ask("decode", np.zeros([10_000, 3], np.float32))["image"].shape == (10_000, 12, 12, 1)
+    assert ask("decode", np.zeros([0, 3], np.float32))["image"].shape == (0, 12, 12, 1)
 
 
 def test_a_python_session_refuses_a_wrong_shape_before_the_graph_sees_it(ask):
@@ -168,6 +197,30 @@ def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
     with pytest.raises(AttributeError):
         export_run(ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path)))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_run_killed_after_its_version_appeared_publishes_no_second_one(
+    tiny_run, tmp_path, unchecked, monkeypatch
+):
+    shutil.copytree(tiny_run, tmp_path / "tiny")
+    folder, exports = RunFolder(str(tmp_path / "tiny")), tmp_path / "saved_models"
+    config = folder.read_config().replace(export_dir=str(exports))
+    monkeypatch.setattr(results, "_measure", lambda *_: {"elbo": -1.0})
+    monkeypatch.setattr(results, "_draw", lambda *_: None)
+    progress = types.SimpleNamespace(best_epoch=1, best_by="elbo", seconds=1.0, history=[])
+    finish = functools.partial(
+        results.finish_run, config, folder, load_dataset(config.data), progress
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_metrics", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            finish(3)
+    assert versions(str(exports / "tiny")) == ["1"]
+    finish(3)
+    assert versions(str(exports / "tiny")) == ["1"]
+    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["export"].endswith("tiny/1")
+    # Trained on, it is another publication.
+    assert folder.name_publication(3) == folder.name_publication(3) != folder.name_publication(4)
 
 
 def test_a_folder_that_is_no_run(tmp_path):
