@@ -166,8 +166,30 @@ def test_a_conditional_vae_draws_the_class_it_is_asked_for(
     assert (tmp_path / "grid.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (2**40, "label: expected labels from 0 to .* found 0 to 1099511627776"),
+        (-7, "label: expected labels from 0 to .* found -7 to 0"),
+        (975_000, "label: expected class numbers from 0 on .* found the label 975000"),
+        (0.5, "label: expected labels of integers .* found float64"),
+    ],
+)
+def test_labels_are_checked_before_anything_is_written(tmp_path, images, label, message):
+    labels = np.zeros(len(images), np.asarray(label).dtype)
+    labels[3] = label
+    with pytest.raises(ValueError, match=message):
+        build(conditional=True).fit(images, labels, model_dir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_conditional_vae_asks_for_labels(conditional, images):
     vae, label = conditional
+    with pytest.raises(ValueError, match=r"label must be in \[-1, 2\*\*31\).* got 4294967296"):
+        vae.sample(3, label=2**32)  # 0 as int32
+    with pytest.raises(ValueError, match=r"\[-1, 2\] .*got") as caught:
+        vae.sample(3, label=11)
+    assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="it needs a label"):
         vae.sample(3)
     with pytest.raises(ValueError, match=r"call fit\(image, label\) first"):
@@ -202,8 +224,8 @@ def test_wrong_settings_are_refused(call, message):
     [
         ((np.zeros([3, 8, 8, 1], np.uint8),), r"\[N, 12, 12, 1\] or \[N, 12, 12\], got \[3, 8"),
         ((np.full([3, 12, 12, 1], 255.0),), r"must be in \[0, 1\]"),
-        ((np.zeros([3, 12, 12, 1]), np.zeros(2, int)), r"whole numbers \[3\], got int64 \[2\]"),
-        ((np.zeros([3, 12, 12, 1]), np.zeros(3)), r"whole numbers \[3\], got float64"),
+        ((np.zeros([3, 12, 12, 1]), np.zeros(2, int)), r"integers \[3\], found int64 \[2\]"),
+        ((np.zeros([3, 12, 12, 1]), np.zeros(3)), r"integers \[3\], found float64"),
     ],
 )
 def test_wrong_arrays_are_refused(arrays, message):

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel import inference
+from vae_lowlevel import assembly, inference
+from vae_lowlevel.config import Config
 from vae_lowlevel.data.load import load_dataset
+from vae_lowlevel.experiment import predicting
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load
+from vae_lowlevel.serving.predictor import Predictor
+from vae_lowlevel.serving.signatures import ServingModel
 
 
 def call(*words):
@@ -156,6 +160,34 @@ def test_images_that_do_not_fit(tiny_run, tmp_path, capsys, command, array, mess
     assert not (tmp_path / "y.npz").exists()
 
 
+def test_damaged_input_is_one_line(tiny_run, tmp_path, capsys):
+    path = tmp_path / "x.npz"
+    np.savez(path, image=np.zeros([2, 12, 12], np.uint8))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"'shape': (2") + 10] = ord("9")
+    path.write_bytes(content)
+    words = [f"--input={path}", f"--output={tmp_path / 'y.npz'}"]
+    assert call("encode", f"--model_dir={tiny_run}", *words) == 1
+    shown = capsys.readouterr().err
+    assert re.fullmatch(rf"error: {re.escape(str(path))}: expected an \.npz file.*\n", shown)
+
+
+def test_a_label_that_the_model_does_not_have_is_one_line(monkeypatch, tmp_path, capsys):
+    config = Config.from_flat(
+        {"network": "mlp", "encoder_units": (4,), "decoder_units": (4,), "conditional": True}
+    )
+    model = assembly.build_model(config.model, (8, 8, 1), 0, 10)
+    predictor = Predictor.from_model(ServingModel(model))
+    monkeypatch.setattr(predicting, "load", lambda _: predictor)
+    for label in (11, 2**31 - 1):
+        words = ["--model_dir=any", f"--label={label}", f"--output={tmp_path / 'y.npz'}"]
+        assert call("sample", *words) == 2
+        shown = capsys.readouterr().err
+        assert re.fullmatch(
+            rf"error: --label={label}: .*label must be in \[-1, 9\].*\nSee --help\.\n", shown
+        )
+
+
 def test_help_answers_without_tensorflow():
     program = (
         "import sys\n"
@@ -168,5 +200,5 @@ def test_help_answers_without_tensorflow():
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    assert "--steps  int  (default: 8)" in shown
+    assert "--steps  int" in shown
     assert "--export_dir  str  (default: saved_models)" in shown

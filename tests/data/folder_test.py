@@ -131,6 +131,27 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
             load_folder(str(tmp_path), 8)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    """As root, tests can read every file."""
+    write(tmp_path / "a.png", flat(1))
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(DataError, match=r"a\.png: expected a PNG or JPEG .* Permission denied"):
+        load_folder(str(tmp_path), 8)
+
+
+def test_an_image_that_claims_more_than_memory_holds_is_named(tmp_path):
+    write(tmp_path / "a.png", flat(1))
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = (100_000).to_bytes(4, "big") * 2
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.png: .*found: 100000 x 100000 pixels, more than"):
+        load_folder(str(tmp_path), 8)
+
+
 def test_folders_without_images_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: expected a folder of images, found no such"):
         load_folder(str(tmp_path / "nowhere"), 8)

@@ -175,3 +175,35 @@ def test_a_validation_size_that_is_set_is_not_lowered(open_source, kind, count):
     config = DataConfig(**open_source(kind, 5000), validation_size=5000)
     with pytest.raises(ConfigError, match=f"--validation_size=5000 .* less than the {count} "):
         load_dataset(config)
+
+
+@pytest.mark.parametrize("kind", ["npz", "records"])
+def test_labels_without_names_make_no_more_classes_than_examples_can_have(tmp_path, kind):
+    """One label out of place would give a conditional model weights for a million classes."""
+    label = np.full(40, 3, np.int32)
+    label[7] = 975_000
+    image = np.zeros([40, 8, 8, 1], np.uint8)
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", image=image, label=label)
+        dataset = f"npz:{tmp_path}/a.npz"
+    else:
+        write_records(Examples(image, label), str(tmp_path), "train", 2)
+        dataset = f"records:{tmp_path}/*.tfrecord"
+    message = rf"--dataset={re.escape(dataset)}: .*at most 1000 classes.*the label 975000; number"
+    with pytest.raises(DataError, match=message):
+        load_dataset(DataConfig(dataset=dataset))
+
+
+def test_padding_larger_than_memory_is_refused_before_it_is_allocated(monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 10**6}.get)
+    with pytest.raises(
+        ConfigError, match=r"--pad_to=100 makes 120 images of 100 x 100 of 1200000 "
+    ):
+        load_dataset(small_shapes(pad_to=100))
+
+
+def test_images_larger_than_memory_are_refused_before_they_are_read(open_source, monkeypatch):
+    source = open_source("folder", 3)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 191}.get)
+    with pytest.raises(ConfigError, match=r"--image_size=8 makes 3 images of 8 x 8 of 192 bytes"):
+        load_dataset(DataConfig(**source))

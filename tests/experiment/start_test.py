@@ -45,6 +45,14 @@ def run(folder, **values):
     return config, json.loads((folder / "metrics.json").read_text())
 
 
+def test_patience_without_validation_images_is_refused_before_training(tmp_path):
+    """Nine images have no tenth to judge the epochs by, so patience would never end."""
+    values = {"shapes_examples": 9, "image_size": 8, "validation_size": None}
+    with pytest.raises(ConfigError, match=r"--early_stopping_patience=3 .* 9 .*--validation_size"):
+        run(tmp_path / "run", **values, early_stopping_patience=3)
+    assert not (tmp_path / "run" / "ckpt").exists()
+
+
 @pytest.fixture
 def records(tmp_path):
     """Shards of shapes, 40 training and 10 test images of 8 x 8."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -47,7 +48,9 @@ def predict(options: InferenceOptions) -> None:
     _check_model(options, model)
     result = _COMMANDS[options.command](model, options)
     if options.output.endswith(".npz"):
-        np.savez(options.output, **result.arrays)
+        content = io.BytesIO()
+        np.savez(content, **result.arrays)
+        files.write(options.output, content.getvalue())
     else:
         files.write(options.output, encode_png(result.grid))
 

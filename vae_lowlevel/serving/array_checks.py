@@ -62,7 +62,7 @@ def check_labels(label: Labels, count: int, *, is_conditional: bool) -> np.ndarr
     """Returns labels int32 [count], or None for a model that takes none.
 
     Raises:
-        ValueError: a label is missing or not expected, or has another shape or dtype.
+        ValueError: a label is missing or not expected, out of range, or has another shape or dtype.
     """
     if not is_conditional:
         if label is not None:
@@ -74,5 +74,10 @@ def check_labels(label: Labels, count: int, *, is_conditional: bool) -> np.ndarr
     if not np.issubdtype(label.dtype, np.integer) or label.shape not in ((), (count,)):
         raise ValueError(
             f"label must be an integer or integers [{count}], got {label.dtype} {list(label.shape)}"
+        )
+    # Before they are narrowed, in Python's integers: int64 and uint64 have no common type.
+    if label.size and not -1 <= int(label.min()) <= int(label.max()) < 2**31:
+        raise ValueError(
+            f"label must be in [-1, 2**31) (-1: unknown), got {label.min()} to {label.max()}"
         )
     return np.broadcast_to(label, [count]).astype(np.int32)
