@@ -3,8 +3,9 @@
 TensorFlow Serving passes requests to the graph without comparing them to the declared shapes. A
 value that fails a check is answered as an invalid argument that names the signature and the input.
 
-How large a finite z or temperature may be depends on the weights: float32 overflows in one network
-at 1e10, in another at 1e35. So the outputs are checked too. JSON does not have NaN and infinity.
+How large a finite z or temperature may be depends on the network and its weights: float32 overflows
+at 3e35 in one and at 3e38 in another. So the outputs are checked too, because JSON does not have
+NaN and infinity.
 """
 
 from __future__ import annotations
