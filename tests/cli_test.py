@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import configparser
 import dataclasses
 import glob
+import importlib.metadata
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -46,7 +49,8 @@ def test_run_gets_the_parsed_options_and_success_is_0():
         (
             KeyboardInterrupt(),
             130,
-            "stopped before there was anything to save; run the same command again\n",
+            "Ctrl-C: stopped before the end, with nothing to resume from; run the same command "
+            "again\n",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -112,6 +116,115 @@ def test_training_answers_help_and_bad_flags_at_once_and_without_tensorflow(argv
         assert "--latent_dim" in done.stdout
     else:
         assert argv[0].lstrip("-").split("=")[0] in done.stderr.split("error: ")[1]
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "export", "inference"])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(module):
+    missing = ["absl", "tf_keras", "tensorflow", "tensorflow_probability", "numpy"]
+    program = (
+        "import runpy, sys; sys.modules.update(dict.fromkeys(sys.argv[2].split())); "
+        "sys.argv[1:] = ['--no_such=1']; "
+        f"runpy.run_module('vae_lowlevel.{module}', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program, "", " ".join(missing)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: absl-py is not installed; numpy is not installed; ")
+    assert "-m pip install 'absl-py>=2.1' 'numpy>=1.26' 'tensorflow>=2.18'" in line
+
+
+def test_a_package_that_is_too_old_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.9.1")
+    assert main(run=lambda options: pytest.fail("ran")) == 1
+    error = capsys.readouterr().err
+    assert "tensorflow is 2.9.1, expected 2.18 or newer" in error
+    assert "'tensorflow>=2.18'" in error
+    assert "numpy is" not in error
+
+
+def test_what_is_left_of_a_removed_package_is_not_taken_for_one(tmp_path, monkeypatch):
+    (tmp_path / "left_over" / "python").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cli, "_PACKAGES", (("left_over", "left-over", "1.0"),))
+    with pytest.raises(RunError, match=r"left-over is not installed.*'left-over>=1\.0'"):
+        cli.check_packages()
+
+
+def test_the_packages_that_are_checked_are_those_of_setup_cfg():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    listed = settings["options"]["install_requires"].split()
+    pattern = r"([\w-]+)(?:\[tf\])?>=([\d.]+),<[\d.]+"
+    wanted = [re.fullmatch(pattern, line).groups() for line in listed]
+    assert [package[1:] for package in cli._PACKAGES] == wanted
+
+
+def test_the_constraints_are_within_the_ranges_of_setup_cfg():
+    lines = (ROOT / "tools/constraints.txt").read_text().splitlines()
+    exact = dict(line.split("==") for line in lines if not line.startswith("#"))
+    for _, package, oldest in cli._PACKAGES:
+        assert cli._numbers(exact[package]) >= cli._numbers(oldest)
+
+
+def shell(line):
+    """Returns exit codes of the commands of a pipe, and stderr; $0 is the interpreter."""
+    command = ["bash", "-c", f'{line}; echo "${{PIPESTATUS[@]}}"', sys.executable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.splitlines()[-1], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("$0 -m vae_lowlevel.train --help | true", "0 0"),
+        ("$0 -m vae_lowlevel.train --help | head -1", "0 0"),
+        ("$0 -u -m vae_lowlevel.train --help | true", "0 0"),
+        ("$0 -m vae_lowlevel.train --no_such 2>&1 | true", "2 0"),
+        ("$0 -m vae_lowlevel.train --help >&-", "0"),
+        ("$0 -m vae_lowlevel.train --no_such 2>&-", "2"),
+    ],
+)
+def test_a_closed_output_is_no_failure(line, codes):
+    assert shell(line) == (codes, "")
+
+
+PRINTER = """
+import os, sys
+from vae_lowlevel import cli
+from vae_lowlevel.evaluate import EvaluateOptions
+def run(options):
+    result = os.open(path, os.O_WRONLY | os.O_CREAT)
+    assert result > 2
+    for number in range(3):
+        print("x" * 100_000)
+        print("y", file=sys.stderr, flush=True)
+        os.write(1, b"from C++")
+    os.write(result, b"done")
+path = sys.argv.pop()
+sys.exit(cli.main("me", EvaluateOptions, run, ["--model_dir=x", "--tensorflow_log"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "message"),
+    [
+        ("2>&1 | true", "0 0", ""),
+        (">&- 2>&-", "0", ""),
+        ("<&- >&-", "0", "y\ny\ny\n"),
+        (">/dev/full", "1", "error: the program's output: No space left on device\n"),
+    ],
+)
+def test_a_program_continues_without_its_output_but_not_on_a_full_disk(
+    tmp_path, monkeypatch, ending, code, message
+):
+    monkeypatch.setenv("PRINTER", PRINTER)
+    result = tmp_path / "result"
+    codes, errors = shell(f'$0 -c "$PRINTER" {result} {ending}')
+    assert codes == code
+    assert errors == message
+    if code != "1":
+        assert result.read_bytes() == b"done"
 
 
 NOISE = [

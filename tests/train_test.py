@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -37,8 +38,13 @@ TINY = (
 )
 
 
+# Every process of these tests ends with code 99 if it opens a network connection.
+NO_NETWORK = pathlib.Path(__file__).parent / "no_network"
+
+
 def program(module, *arguments, **keywords):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(NO_NETWORK)
     command = [sys.executable, "-m", f"vae_lowlevel.{module}", *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, **streams, **keywords)
@@ -71,6 +77,14 @@ def history(model_dir):
     ]
 
 
+def test_a_network_connection_would_end_a_process_of_these_tests():
+    code = "import socket; socket.create_connection(('localhost', 9))"
+    environment = {**os.environ, "PYTHONPATH": str(NO_NETWORK)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 99
+    assert b"network: socket.getaddrinfo" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def cwd(tmp_path_factory):
     return tmp_path_factory.mktemp("work")
@@ -98,7 +112,7 @@ def test_the_table_and_the_epochs_are_shown(finished):
 def test_what_is_left_behind(finished):
     model_dir = finished[0]
     names = {"flags.cfg", "data.json", "ckpt", "best", "summaries", "figures", "metrics.json"}
-    names.add("anomaly_scores.npz")
+    names |= {"anomaly_scores.npz", "publication.json"}
     assert set(os.listdir(model_dir)) == names
     figures = {"reconstructions.png": (70, 178), "samples.png": (178, 178)}
     figures |= {"manifold.png": (268, 268), "latent.png": (600, 740)}

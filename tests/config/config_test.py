@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from vae_lowlevel.config import Config, StrategyConfig
+from vae_lowlevel.config import Config, StrategyConfig, digest
 from vae_lowlevel.config.fields import Resume
 from vae_lowlevel.errors import ConfigError
 
@@ -230,3 +230,19 @@ def test_a_remote_tpu_needs_a_run_folder_that_it_reaches_when_training_starts():
     with pytest.raises(ConfigError, match=r"--model_dir=runs/a: --tpu=my-tpu .* gs://"):
         copy.check_run_folder()
     Config.from_flat({**values, "tpu": "local", "model_dir": "runs/a"}).check_run_folder()
+
+
+def test_workers_share_all_settings_but_places_and_threads():
+    mine = Config.from_flat({"network": "resnet", "data_dir": "a", "model_dir": "b"})
+    other = Config.from_flat({"network": "resnet", "variant": "small", "intra_op_threads": 3})
+    assert mine.worker_settings() == other.worker_settings()
+    assert digest(mine.worker_settings()) == digest(other.worker_settings())
+    for changed in (
+        {"seed": 1},
+        {"checkpoint_every": 7},
+        {"batch_size": 64},
+        {"profile_steps": "1-2"},
+    ):
+        settings = mine.replace(**changed).worker_settings()
+        assert digest(settings) != digest(mine.worker_settings())
+    assert int(float(digest("x"))) == digest("x") == 0x4755BD1B0177

@@ -154,7 +154,7 @@ def test_line_ends_and_control_characters_are_refused_in_every_text(text):
 
 
 @pytest.mark.parametrize(
-    "steps", ["0-3", "3-2", "1-2147483648", "1-" + "9" * 5000, "1", "-", "1-2-3"]
+    "steps", ["0-3", "3-2", "1-2147483648", "1-" + "9" * 4000, "1", "-", "1-2-3"]
 )
 def test_steps_to_profile_are_two_numbers(steps):
     with pytest.raises(ConfigError, match="--profile_steps must be <first>-<last>"):

@@ -21,8 +21,9 @@ Resume = Literal["identity", "total", "numerics", "free"]
 # The upper bound of every whole number that has no lower one: TensorFlow counts in int32.
 MAX_INT = 2**31 - 1
 _MAX_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
-# A list has an entry per layer.
+# A list has an entry per layer, and a text is a path at most.
 _MAX_ENTRIES = 1000
+_MAX_CHARACTERS = 4096
 # Control characters, halves of characters and line ends: a flagfile cannot hold them.
 _REFUSED_CHARACTERS = ("Cc", "Cs", "Zl", "Zp")
 _MOST_QUOTED = 200
@@ -167,6 +168,10 @@ def _check_range(field: dataclasses.Field, value: Any) -> None:
 
 
 def _check_text(name: str, value: str) -> None:
+    if len(value) > _MAX_CHARACTERS:
+        raise ConfigError(
+            f"--{name} must have at most {_MAX_CHARACTERS} characters, got {quote(value)}"
+        )
     if any(unicodedata.category(character) in _REFUSED_CHARACTERS for character in value):
         raise ConfigError(
             f"--{name} must have no line ends, control characters or undecodable bytes, got "

@@ -172,12 +172,14 @@ def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str
         is_switch = setting.kind is bool
         flags.DEFINE(flags.ArgumentParser(), name, None, text, values, boolean=is_switch)
     try:
-        left = values(["", *argv])[1:]
-    except flags.UnrecognizedFlagError as error:
-        name = error.flagname
-        raise ConfigError(f"there is no flag --{_shown(name)}{_hint(name, settings)}") from None
+        # Unknown flags are left: absl's own message, with its suggestions, fails for long names.
+        left = values(["", *argv], known_only=True)[1:]
     except (flags.Error, ValueError) as error:
         raise ConfigError(_shown(str(error))) from None
+    unknown = [word for word in left if re.match("--?[^-=]", word)]
+    if unknown and "--" not in left:
+        name = unknown[0].lstrip("-").partition("=")[0]
+        raise ConfigError(f"there is no flag --{_shown(name)}{_hint(name, settings)}")
     if left:
         raise ConfigError(
             f"not a flag: {quote(left)[1:-1]}. Flags are written --name=value, in a "
@@ -205,7 +207,7 @@ def help_text(usage: str, options: type[Options]) -> str:
         usage.strip(),
         "",
         "--flagfile=FILE reads flags from a file, one --name=value per line.",
-        "--NAME= (an empty value) unsets a flag whose default is not set.",
+        "--NAME= (an empty value) unsets a flag whose default is not set, except --model_dir.",
     ]
     settings = _settings_of(options)
     for group in options.groups().values():
