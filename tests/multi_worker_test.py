@@ -188,10 +188,21 @@ def test_workers_with_other_states_are_told_so(tmp_path, monkeypatch, capsys):
     """In one process, where the other worker answers that it has no state."""
     flags = [*FLAGS, f"--model_dir={tmp_path}/run", "--tensorflow_log", "--epochs=1"]
     assert cli.main("", Config, train.run, flags) == 0
-    monkeypatch.setattr(Workers, "share", lambda self, value: [value, -1.0])
+    # The checksum of the flags, a large number, is the same.
+    answer = lambda self, value: [value, value if value > 1e6 else -1.0]  # noqa: E731
+    monkeypatch.setattr(Workers, "share", answer)
     assert cli.main("", Config, train.run, [*flags, "--epochs=2"]) == 1
     message = r"different values of step, \[15, -1\.0\]: --model_dir must be a folder that all"
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_workers_with_other_flags_are_told_so(tmp_path, monkeypatch, capsys):
+    flags = [*FLAGS, f"--model_dir={tmp_path}/run", "--tensorflow_log"]
+    monkeypatch.setattr(Workers, "share", lambda self, value: [value, value + 1])
+    assert cli.main("", Config, train.run, flags) == 1
+    message = r"different values of the checksum of their flags.*start all of them with the same"
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

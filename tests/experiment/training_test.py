@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
+import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import tensorflow as tf
 from vae_lowlevel import assembly, cli, evaluate, inference, train
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.export import ExportOptions
+from vae_lowlevel.config.flags import format_value
 from vae_lowlevel.data.batching import BatchOrder
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
@@ -21,7 +26,10 @@ from vae_lowlevel.experiment import training
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
+from vae_lowlevel.experiment.start import prepare_run
 from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.training.observers import Reporter, Summaries
+from vae_lowlevel.training.workers import Workers
 
 TINY = {
     "image_size": 8,
@@ -313,3 +321,56 @@ def test_training_leaves_the_determinism_of_the_process_alone(tmp_path):
     finally:
         if was_enabled:
             tf.config.experimental.enable_op_determinism()
+
+
+def test_only_the_chief_has_observers(finished):
+    config = RunFolder(str(finished)).read_config()
+    chief, other = (Workers(tf.distribute.get_strategy(), index, count=2) for index in (0, 1))
+    dataset = load_dataset(config.data)
+    run = prepare_run(config, dataset, Workers(tf.distribute.get_strategy()))
+    folder = RunFolder(str(finished))
+    kinds = [type(made) for made in training._build_observers(config, folder, dataset, run, chief)]
+    assert kinds == [Summaries, Reporter]
+    assert training._build_observers(config, folder, dataset, run, other) == []
+
+
+def raise_at(signals, error):
+    def finish_run(*arguments):
+        if signals:
+            with contextlib.suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+        raise error
+
+    return finish_run
+
+
+@pytest.mark.parametrize(
+    ("signals", "error"),
+    [
+        (False, KeyboardInterrupt()),
+        # TensorFlow may turn the exception of a handler into another one.
+        (True, tf.errors.CancelledError(None, None, "interrupted")),
+    ],
+    ids=["exception", "turned into another"],
+)
+def test_a_signal_while_a_run_is_measured_says_what_is_saved(
+    tmp_path, monkeypatch, capsys, signals, error
+):
+    monkeypatch.setattr(training, "finish_run", raise_at(signals, error))
+    values = {**TINY, "model_dir": str(tmp_path / "run"), "epochs": 1}
+    flags = [f"--{name}={format_value(value)}" for name, value in values.items()]
+    assert cli.main("", Config, train.run, flags) == 75
+    name = "SIGTERM" if signals else "Ctrl-C"
+    said = rf"{name}: step 3 is saved\. The same command does the rest: .*{tmp_path}/run/flags\.cfg"
+    assert re.search(said, capsys.readouterr().err)
+    monkeypatch.undo()
+    run(tmp_path / "run", epochs=1)
+
+
+def test_a_signal_before_there_is_a_state_has_nothing_to_resume_from(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "load_dataset", raise_at(True, KeyboardInterrupt()))
+    flags = [f"--model_dir={tmp_path}/run"]
+    assert cli.main("", Config, train.run, flags) == 130
+    said = capsys.readouterr().err
+    assert "SIGTERM: stopped before the end, with nothing to resume from" in said
+    assert not (tmp_path / "run").exists()

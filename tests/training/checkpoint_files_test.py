@@ -146,7 +146,13 @@ def test_a_disk_error_names_the_file_and_what_is_safe(saved, checkpoint, monkeyp
 def test_a_folder_that_cannot_be_written_is_one_error(checkpoint, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RunError, match=r"cannot save .*ckpt-1"):
-        CheckpointFiles(str(tmp_path / "file" / "ckpt")).save(checkpoint, 1, max_to_keep=2)
+        CheckpointFiles(str(tmp_path / "file")).save(checkpoint, 1, max_to_keep=2)
+
+
+def test_a_run_folder_that_was_deleted_is_not_made_again(checkpoint, tmp_path):
+    with pytest.raises(RunError, match=rf"{tmp_path}/gone was deleted or moved during the run"):
+        CheckpointFiles(str(tmp_path / "gone" / "ckpt")).save(checkpoint, 1, max_to_keep=2)
+    assert not (tmp_path / "gone").exists()
 
 
 def test_an_address_works_too(checkpoint, tmp_path):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
+from vae_lowlevel.errors import RunError
 from vae_lowlevel.training.observers import Profile, Reporter, Summaries, format_seconds
 from vae_lowlevel.types import Examples
 
@@ -113,3 +114,14 @@ def test_summaries_of_a_model_without_a_prior_have_no_samples(tmp_path):
 )
 def test_seconds_are_readable(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_summaries_that_cannot_be_written_are_one_error_that_names_the_folder(tmp_path):
+    (tmp_path / "summaries").write_bytes(b"")  # A file where the folder should be.
+    config = Config.from_flat({"network": "mlp", "latent_dim": 2, "encoder_units": (4,)})
+    model = assembly.build_model(config.model, (8, 8, 1), seed=0)
+    examples = Examples(np.zeros([4, 8, 8, 1], np.uint8), np.zeros([4], np.int32))
+    with pytest.raises(RunError, match=r"summaries to .*/summaries: (?s:.*)same command"):
+        Summaries(
+            str(tmp_path / "summaries"), model, examples, tf.constant([1, 2]), lambda *_: None
+        ).block(1, MEANS)

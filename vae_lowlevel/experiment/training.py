@@ -7,7 +7,7 @@ import io
 import tempfile
 
 from vae_lowlevel import assembly
-from vae_lowlevel.config import Config
+from vae_lowlevel.config import Config, digest
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.experiment import interrupts
@@ -29,14 +29,20 @@ from vae_lowlevel.training.checkpoint_files import CheckpointFiles
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.named_variables import describe_frozen
-from vae_lowlevel.training.observers import Observer, Profile, Reporter, Summaries
+from vae_lowlevel.training.observers import (
+    GRID_IMAGES,
+    Observer,
+    Profile,
+    Reporter,
+    Summaries,
+)
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.strategy import join_workers
 from vae_lowlevel.training.workers import Workers
 from vae_lowlevel.types import Dataset, Model
 
-# Images in the grids of the TensorBoard summaries.
-GRID_IMAGES = 16
+# Settings that workers may have each their own of.
+PER_WORKER = ("data_dir", "model_dir", "export_dir", "tensorflow_log")
 
 
 def train_run(config: Config, folder: RunFolder) -> Model | None:
@@ -54,7 +60,8 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
         than the chief.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the state is saved.
+        KeyboardInterrupt: one of them came before there was a state to save.
         DataError: the data are missing or damaged.
         RunError: gradients stayed non-finite, a checkpoint cannot be restored, or a worker was
             lost.
@@ -86,6 +93,7 @@ def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
         stack.enter_context(deterministic_operations(config.training.deterministic))
         workers = join_workers(config.strategy)
         stack.enter_context(workers.watched())
+        _check_same_flags(config, workers)
         if not workers.is_chief:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         dataset = load_dataset(config.data)
@@ -105,6 +113,17 @@ def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
             with interrupts.exit_at_signal(waiting):
                 workers.share(0.0)
     return model
+
+
+def _check_same_flags(config: Config, workers: Workers) -> None:
+    """Checks that all workers train the same; folders may have other names on each machine."""
+    flat = config.to_flat()
+    settings = [item for item in sorted(flat.items()) if item[0] not in PER_WORKER]
+    workers.check_same(
+        digest(settings),
+        "the checksum of their flags",
+        f"start all of them with the same flags; only {', '.join(PER_WORKER)} may differ",
+    )
 
 
 def _train(

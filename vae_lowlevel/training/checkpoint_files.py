@@ -97,7 +97,9 @@ class CheckpointFiles:
         Raises:
             RunError: it cannot be written; the earlier checkpoints stay.
         """
-        prefix = self.prefix(step)
+        prefix, parent = self.prefix(step), os.path.dirname(self._folder)
+        if not files.is_remote(parent) and not os.path.isdir(parent):
+            raise RunError(f"cannot save {prefix}: {parent} was deleted or moved during the run")
         try:
             files.make_folder(self._folder)
             checkpoint.write(prefix)

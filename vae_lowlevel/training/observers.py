@@ -5,19 +5,24 @@ The loop tells its observers when it begins, after each block and epoch, and whe
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vae_lowlevel.errors import RunError, first_line
 from vae_lowlevel.types import Examples, Model, to_unit
 
 # Seconds between two plain lines within an epoch.
 LINE_SECONDS = 30.0
+
+# Images in each grid of the summaries.
+GRID_IMAGES = 16
 
 BLOCK_TERMS = ("loss", "distortion", "rate", "reconstruction", "penalty")
 EPOCH_TERMS = ("loss", "elbo", "bpd", "distortion", "rate", "mse")
@@ -137,11 +142,13 @@ class Summaries:
         seed: tf.Tensor,
         draw_grid: Callable[[np.ndarray, int], np.ndarray],
     ) -> None:
+        self._folder = folder
         self._draw_grid = draw_grid
-        self._writers = {
-            split: tf.summary.create_file_writer(tf.io.gfile.join(folder, split))
-            for split in ("train", "validation")
-        }
+        with _named_folder(folder):
+            self._writers = {
+                split: tf.summary.create_file_writer(tf.io.gfile.join(folder, split))
+                for split in ("train", "validation")
+            }
         self._images = to_unit(examples.image)
         label = tf.constant(examples.label)
         self._reconstruct = tf.function(
@@ -149,7 +156,7 @@ class Summaries:
         )
         self._sample = None
         if model.has_prior:
-            self._sample = tf.function(lambda: model.sample(len(examples), seed))
+            self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed))
 
     def begin(self, step: int) -> None:
         """See `Observer.begin`; nothing is written yet."""
@@ -171,8 +178,9 @@ class Summaries:
 
     def close(self) -> None:
         """Writes to disk what is still in memory."""
-        for writer in self._writers.values():
-            writer.flush()
+        with _named_folder(self._folder):
+            for writer in self._writers.values():
+                writer.flush()
 
     def _write_scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
         # Numbers of NumPy: TensorFlow keeps a tensor of every Python number that it has ever seen.
@@ -199,7 +207,8 @@ class Profile:
     def begin(self, step: int) -> None:
         """Starts the profile, if the range begins here."""
         if step == self._before:
-            tf.profiler.experimental.start(self._folder)
+            with _named_folder(self._folder):
+                tf.profiler.experimental.start(self._folder)
             self._is_on = True
 
     def block(self, step: int, means: Mapping[str, float]) -> None:
@@ -215,8 +224,22 @@ class Profile:
     def close(self) -> None:
         """Writes what there is, if the run ends within the range."""
         if self._is_on:
-            tf.profiler.experimental.stop()
             self._is_on = False
+            with _named_folder(self._folder):
+                tf.profiler.experimental.stop()
+
+
+@contextlib.contextmanager
+def _named_folder(folder: str) -> Iterator[None]:
+    """Turns what prevents TensorFlow from writing, such as a full disk, into one clear error."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise RunError(
+            f"cannot write the summaries to {folder}: {first_line(error)}\nThe run is saved up to "
+            "its latest checkpoint. Free some space or repair the folder, then give the same "
+            "command: it resumes from there"
+        ) from error
 
 
 def format_seconds(seconds: float) -> str:

@@ -12,6 +12,7 @@ from vae_lowlevel.config import StrategyConfig
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.training.cluster import find_cluster
 from vae_lowlevel.training.devices import INSTALL_GPU
+from vae_lowlevel.training.rendezvous import wait_for_workers
 from vae_lowlevel.training.workers import Workers
 
 
@@ -96,7 +97,7 @@ def _join_cluster(config: StrategyConfig) -> Workers:
     cluster = find_cluster(config, os.environ)
     gpus = _take_gpus(config.num_gpus)
     count = len(cluster.addresses)
-    print(f"worker {cluster.index} of {count} waits for the others", flush=True)
+    wait_for_workers(cluster.addresses, cluster.index)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",

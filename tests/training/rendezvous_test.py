@@ -1,0 +1,70 @@
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from vae_lowlevel.errors import RunError
+from vae_lowlevel.experiment import interrupts
+from vae_lowlevel.training import rendezvous
+from vae_lowlevel.training.rendezvous import wait_for_workers
+
+
+@pytest.fixture
+def addresses():
+    """Three addresses of this machine that nothing uses."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(3)]
+    ports = [open_socket.getsockname()[1] for open_socket in sockets]
+    for open_socket in sockets:
+        open_socket.close()
+    return [f"localhost:{port}" for port in ports]
+
+
+def test_workers_meet_in_any_order(addresses):
+    arrived = []
+
+    def worker(index):
+        wait_for_workers(addresses, index)
+        # As TensorFlow does next: whoever comes later still finds this worker.
+        with rendezvous._listen(addresses[index]):
+            arrived.append(index)
+            everyone.wait(20)
+
+    everyone = threading.Barrier(3)
+    threads = [threading.Thread(target=worker, args=(index,)) for index in (2, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(arrived) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_waiting(addresses, number):
+    sending = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    sending.start()
+    with pytest.raises(KeyboardInterrupt, match=number.name), interrupts.raised_signals():
+        wait_for_workers(addresses, 0)
+    sending.join()
+
+
+def test_who_is_missing_is_said(addresses, monkeypatch, capsys):
+    monkeypatch.setattr(rendezvous, "_REPORT_SECONDS", 0.2)
+    sending = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM))
+    sending.start()
+    host, _, port = addresses[1].rpartition(":")
+    with (
+        socket.create_server((host, int(port))),
+        pytest.raises(KeyboardInterrupt),
+        interrupts.raised_signals(),
+    ):
+        wait_for_workers(addresses, 0)
+    sending.join()
+    assert f"worker 0 still waits for {addresses[2]}\n" in capsys.readouterr().out
+
+
+def test_a_port_in_use_is_named(addresses):
+    refused = pytest.raises(RunError, match=rf"{addresses[0]}.*cannot be opened")
+    with rendezvous._listen(addresses[0]), refused:
+        wait_for_workers(addresses, 0)
