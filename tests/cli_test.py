@@ -91,7 +91,15 @@ def test_help_goes_to_stdout_and_nothing_runs(capsys, flag):
 
 @pytest.mark.parametrize(
     ("argv", "code"),
-    [(["--help"], 0), (["--latent_dim=x"], 2), (["latent_dim=2"], 2), (["--epochs=0"], 2)],
+    [
+        (["--help"], 0),
+        (["--latent_dim=x"], 2),
+        (["latent_dim=2"], 2),
+        (["--epochs=0"], 2),
+        (["--init_from=/nowhere"], 1),
+        (["--init_from=docs"], 1),
+        (["--cluster_resolver=slurm", "--distribution_strategy=multi_worker_mirrored"], 2),
+    ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_training_answers_help_and_bad_flags_at_once_and_without_tensorflow(argv, code):

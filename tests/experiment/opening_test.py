@@ -6,7 +6,7 @@ import pytest
 
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import format_flagfile
-from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.opening import check_same_run, open_run_folder
 from vae_lowlevel.types import Dataset, Examples
@@ -121,3 +121,23 @@ def test_a_folder_that_is_not_writable_is_refused(tmp_path, config, monkeypatch)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ConfigError, match=rf"--model_dir=.*{tmp_path} is not writable"):
         open_run_folder(config)
+
+
+def test_initial_weights_are_looked_for_at_once_but_not_for_a_run_that_has_begun(tmp_path):
+    config = Config.from_flat(
+        {"model_dir": str(tmp_path / "run"), "init_from": str(tmp_path / "nowhere")}
+    )
+    with pytest.raises(RunError, match=r"--init_from: .*nowhere: expected a run .*no such folder"):
+        open_run_folder(config)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "flags.cfg").write_text(format_flagfile(config))
+    assert open_run_folder(config)[1] == []
+    with pytest.raises(RunError, match="--init_from"):
+        open_run_folder(config.replace(overwrite=True))
+
+
+def test_the_variables_of_a_cluster_are_read_at_once(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    config = {"model_dir": str(tmp_path / "run"), "distribution_strategy": "multi_worker_mirrored"}
+    with pytest.raises(ConfigError, match="needs the variable TF_CONFIG"):
+        open_run_folder(Config.from_flat(config))

@@ -11,7 +11,7 @@ from typing import Any
 
 from vae_lowlevel import files
 from vae_lowlevel.config import Config
-from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import check_weights
 from vae_lowlevel.training.cluster import find_cluster
@@ -38,7 +38,10 @@ def open_run_folder(config: Config) -> tuple[RunFolder, list[str]]:
     files.check_reachable(folder.path, "model_dir")
     _check_place(folder.path)
     if config.training.init_from and (config.run.overwrite or not folder.is_run()):
-        check_weights(config.training.init_from)
+        try:
+            check_weights(config.training.init_from)
+        except RunError as error:
+            raise RunError(f"--init_from: {error}") from None
     if not files.is_folder(folder.path):
         return folder, []
     if folder.is_run():
