@@ -38,14 +38,14 @@ from vae_lowlevel.experiment import interrupts
 
 # The packages of setup.cfg: the module that is imported, the package's name, its oldest version.
 _PACKAGES = (
-    ("absl", "absl-py", "2.1"),
-    ("matplotlib", "matplotlib", "3.8"),
-    ("numpy", "numpy", "1.26"),
-    ("tensorboard", "tensorboard", "2.18"),
-    ("tensorflow", "tensorflow", "2.18"),
-    ("tensorflow_probability", "tensorflow-probability", "0.25"),
-    ("tf_keras", "tf_keras", "2.18"),
-    ("tqdm", "tqdm", "4.66"),
+    "absl: absl-py>=2.1",
+    "matplotlib: matplotlib>=3.8",
+    "numpy: numpy>=1.26",
+    "tensorboard: tensorboard>=2.18",
+    "tensorflow: tensorflow>=2.18",
+    "tensorflow_probability: tensorflow-probability>=0.25",
+    "tf_keras: tf_keras>=2.18",
+    "tqdm: tqdm>=4.66",
 )
 _HELP = {"-h", "-help", "--help", "--helpfull", "--helpshort"}
 
@@ -146,23 +146,26 @@ def check_packages() -> None:
     """
     from importlib import metadata
 
-    found = []
-    for module, package, oldest in _PACKAGES:
+    wrong, wanted = [], []
+    for line in _PACKAGES:
+        module, requirement = line.split(": ")
+        package, oldest = requirement.split(">=")
         spec = importlib.util.find_spec(module)
         # A folder that an incomplete removal left is a module without a file.
         if spec is None or spec.origin is None:
-            found.append((package, oldest, "is not installed"))
+            wrong.append(f"{package} is not installed")
+            wanted.append(f"'{requirement}'")
             continue
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue  # The module of another package, such as tensorflow-cpu.
         if _numbers(version) < _numbers(oldest):
-            found.append((package, oldest, f"is {version}, expected {oldest} or newer"))
-    if found:
-        wrong = "; ".join(f"{package} {state}" for package, _, state in found)
-        wanted = " ".join(f"'{package}>={oldest}'" for package, oldest, _ in found)
-        raise RunError(f"{wrong}. Install it: {sys.executable} -m pip install {wanted}")
+            wrong.append(f"{package} is {version}, expected {oldest} or newer")
+            wanted.append(f"'{requirement}'")
+    if wrong:
+        command = f"{sys.executable} -m pip install {' '.join(wanted)}"
+        raise RunError(f"{'; '.join(wrong)}. Install: {command}")
 
 
 def _numbers(version: str) -> list[int]:
