@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { NOTHING, SIGNAL_ONCE, SIGNAL_EACH, FAIL_ONCE, FAIL_FROM, FAIL_AFTER_BYTES };
+enum { NOTHING, SIGNAL_ONCE, SIGNAL_EACH, FAIL_ONCE, FAIL_FROM, FAIL_AFTER_BYTES, FAIL_READS };
 
 static char folders[4][PATH_MAX];
 static int folder_count;
@@ -74,6 +74,15 @@ static int note(const char *what, const char *path, size_t size) {
   return -fails;
 }
 
+/* Reading is not counted: it fails, or not. */
+static int note_read(const char *path) {
+  char whole[PATH_MAX];
+  if (action != FAIL_READS || armed_process != getpid() || !realpath(path, whole)) return 0;
+  if (!is_watched(whole)) return 0;
+  errno = number;
+  return -1;
+}
+
 static int note_at(const char *what, int folder, const char *path, size_t size) {
   char whole[2 * PATH_MAX], base[PATH_MAX];
   if (!armed_process || !path) return 0;
@@ -113,7 +122,8 @@ static int writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || flags &
   int name(const char *path, int flags, ...) { \
     va_list rest; va_start(rest, flags); mode_t mode = va_arg(rest, mode_t); va_end(rest); \
     REAL(name); \
-    return writes(flags) && note_at("open", AT_FDCWD, path, 0) ? -1 : real(path, flags, mode); \
+    int fails = writes(flags) ? note_at("open", AT_FDCWD, path, 0) : note_read(path); \
+    return fails ? -1 : real(path, flags, mode); \
   }
 OPEN(open)
 OPEN(open64)
@@ -130,7 +140,8 @@ OPENAT(openat64)
 #define FOPEN(name) \
   FILE *name(const char *path, const char *mode) { \
     REAL(name); \
-    return strpbrk(mode, "wa+") && note_at("open", AT_FDCWD, path, 0) ? NULL : real(path, mode); \
+    int fails = strpbrk(mode, "wa+") ? note_at("open", AT_FDCWD, path, 0) : note_read(path); \
+    return fails ? NULL : real(path, mode); \
   }
 FOPEN(fopen)
 FOPEN(fopen64)

@@ -1,23 +1,34 @@
 """Runs commands of the package in forks of one process that has imported TensorFlow already.
 
-A fork saves the seconds that the imports take. It is made before TensorFlow has started anything:
-imports start no thread and no device. Started by `faults.tiny_runs`; speaks JSON lines over a Unix
-socket, one connection per command.
+A fork saves the seconds that the imports take, and those in which AutoGraph translates Python
+functions, most of the time of a tiny run. It is made before TensorFlow has started anything:
+imports and translations start no thread and no device. Started by `faults.tiny_runs`; speaks JSON
+lines over a Unix socket, one connection per command.
 """
 
+import contextlib
 import ctypes
+import importlib
 import json
+import marshal
 import os
 import signal
 import socket
 import sys
 import traceback
+import types
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(path, library):
-    """Answers until stdin ends; returns only in a fork, with what it has to run."""
+def serve(path, library, lesson):
+    """Answers until its parent ends; returns only in a fork, with what it has to run.
+
+    Args:
+        path: of the socket.
+        library: of `file_operations.c`.
+        lesson: a task, as JSON: what it imports and translates is prepared for all forks.
+    """
     import matplotlib.pyplot
     import tensorflow
     import tensorflow_probability
@@ -26,6 +37,7 @@ def serve(path, library):
     import vae_lowlevel.serving.predictor
 
     del matplotlib, tensorflow, tensorflow_probability, vae_lowlevel
+    kept = prepare(*watch(json.loads(lesson)))
     if len(os.listdir("/proc/self/task")) != 1:
         raise RuntimeError("the imports started threads, which a fork would lose")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -45,9 +57,63 @@ def serve(path, library):
         if os.fork() == 0:
             server.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            task = attend(connection)
-            return task, library
+            return attend(connection), library, kept
         connection.close()
+
+
+def watch(task):
+    """Runs a task in a fork; returns the modules and the functions that it used in addition."""
+    from tensorflow.python.autograph.impl import api
+
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        with os.fdopen(reading, "rb") as file:
+            modules, functions = marshal.load(file)
+        os.wait()
+        return modules, functions
+    known, functions = set(sys.modules), []
+    translate = api._TRANSPILER.transform_function
+
+    def note(function, context):
+        options = context.options.as_tuple()[:3]
+        functions.append((function.__code__, function.__module__, options))
+        return translate(function, context)
+
+    api._TRANSPILER.transform_function = note
+    run(task, "")
+    with os.fdopen(writing, "wb") as file:
+        marshal.dump((sorted(set(sys.modules) - known), functions), file)
+    os._exit(0)
+
+
+def prepare(modules, functions):
+    """Imports modules, and translates functions as AutoGraph will do it when they are traced.
+
+    AutoGraph keeps the translation of a function by its code; equal code is the same to it.
+
+    Returns:
+        The functions, which have to be kept.
+    """
+    from tensorflow.python.autograph.core import converter
+    from tensorflow.python.autograph.impl import api
+
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    kept = []
+    for code, module, options in functions:
+        names = sys.modules.get(module)
+        if names is None or hasattr(names, "ag_module"):
+            continue
+        cells = tuple(types.CellType() for _ in code.co_freevars)
+        function = types.FunctionType(code, vars(names), code.co_name, None, cells)
+        function.__module__ = module
+        options = converter.ConversionOptions(*options, optional_features=None)
+        with contextlib.suppress(Exception):
+            api._TRANSPILER.transform_function(function, converter.ProgramContext(options))
+            kept.append(function)
+    return kept
 
 
 def attend(connection):
@@ -67,9 +133,10 @@ def attend(connection):
     try:
         say(pid=child)
         while True:
-            _, status = os.waitpid(child, os.WUNTRACED)
+            _, status, used = os.wait4(child, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
-                say(code=os.waitstatus_to_exitcode(status))
+                processor_seconds = used.ru_utime + used.ru_stime
+                say(code=os.waitstatus_to_exitcode(status), processor_seconds=processor_seconds)
                 break
             say(stopped=True)
             lines.readline()
@@ -106,8 +173,6 @@ def run(task, library):
 
 def program(name, flags):
     """Does what the `__main__` part of a program does."""
-    import importlib
-
     from vae_lowlevel import cli
 
     module = importlib.import_module(f"vae_lowlevel.{name}")
@@ -118,8 +183,6 @@ def program(name, flags):
 
 def do_not_replay():
     """The process that replays an export imports TensorFlow once more, for seconds."""
-    import contextlib
-
     from vae_lowlevel.serving import version_folder
 
     version_folder._start_replay = contextlib.nullcontext
@@ -128,7 +191,7 @@ def do_not_replay():
 
 
 if __name__ == "__main__":
-    TASK, LIBRARY = serve(*sys.argv[1:])
+    TASK, LIBRARY, KEPT = serve(*sys.argv[1:])
     try:
         CODE = run(TASK, LIBRARY)
     except KeyboardInterrupt:

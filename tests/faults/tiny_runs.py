@@ -58,15 +58,19 @@ class Fault:
         at: the operation, from 1; for `fail_after_bytes`, how much may be written.
         number: the signal or errno.
         log: a file that lists the operations; "" for none.
+        folders: below which it does it.
     """
 
     action: str = "nothing"
     at: int = 0
     number: int = 0
     log: str = ""
+    folders: tuple[str, ...] = ("runs", "saved_models")
 
 
+# In the order of the library.
 ACTIONS = ("nothing", "signal_once", "signal_each", "fail_once", "fail_from", "fail_after_bytes")
+ACTIONS += ("fail_reads",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Outcome:
     out: str
     err: str
     seconds: float
+    processor_seconds: float = 0.0
 
     def complaint(self):
         """Returns what is wrong with this as the answer to a fault; "" for nothing."""
@@ -112,8 +117,11 @@ class Runs:
         environment |= {"MPLBACKEND": "agg", "OPENBLAS_NUM_THREADS": "1"}
         if library:
             environment["LD_PRELOAD"] = library
+        lesson = {"program": "train", "flags": TRAIN, "cwd": str(folder), "fault": None}
+        lesson |= {"out": os.devnull, "err": os.devnull, "replay": False, "environment": {}}
+        server = [str(HERE / "run_server.py"), self._socket, library or "", json.dumps(lesson)]
         self._server = subprocess.Popen(
-            [sys.executable, str(HERE / "run_server.py"), self._socket, library or ""],
+            [sys.executable, *server],
             env=environment,
             stdin=subprocess.DEVNULL,
         )
@@ -136,7 +144,7 @@ class Runs:
         described = None
         if fault is not None:
             described = {**dataclasses.asdict(fault), "action": ACTIONS.index(fault.action)}
-            described["folders"] = [str(cwd / "runs"), str(cwd / "saved_models")]
+            described["folders"] = [str(cwd / name) for name in fault.folders]
         task = {"program": program, "flags": list(flags), "cwd": str(cwd), "fault": described}
         task |= {"out": f"{stream}.out", "err": f"{stream}.err", "replay": replay}
         task |= {"environment": environment or {}}
@@ -145,6 +153,15 @@ class Runs:
     def run(self, program, flags, cwd, **keywords):
         """Runs a program to its end; returns the `Outcome`."""
         return self.start(program, flags, cwd, **keywords).finish()
+
+    def kill_when(self, cwd, predicate):
+        """Trains until `predicate()` is true before an operation on a file, and kills it there."""
+        fault = Fault("signal_each", number=signal.SIGSTOP)
+        program = self.start("train", self.flags, cwd, fault=fault)
+        for _ in program.stops():
+            if predicate():
+                program.send(signal.SIGKILL)
+        assert program.finish().code == -signal.SIGKILL
 
     def train(self, cwd, *flags, **keywords):
         """Trains the tiny run."""
@@ -161,6 +178,8 @@ class Program:
     def __init__(self, address, task):
         self._task = task
         self._start = time.monotonic()
+        self._code = None
+        self._processor_seconds = 0.0
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(address)
         self._connection.settimeout(120)
@@ -182,10 +201,13 @@ class Program:
 
     def stops(self):
         """Yields each time the process has stopped, and lets it continue; ends as it ends."""
-        while "code" not in (event := self._read()):
-            yield
-            self._say({})
-        self._code = event["code"]
+        while self._code is None:
+            event = self._read()
+            self._code = event.get("code")
+            self._processor_seconds = event.get("processor_seconds", 0.0)
+            if self._code is None:
+                yield
+                self._say({})
 
     def finish(self):
         """Waits for the end; returns the `Outcome`."""
@@ -201,7 +223,7 @@ class Program:
         for name in ("out", "err"):
             texts.append(Path(self._task[name]).read_text(errors="replace"))
             os.unlink(self._task[name])
-        return Outcome(self._code, *texts, seconds)
+        return Outcome(self._code, *texts, seconds, self._processor_seconds)
 
     def _say(self, content):
         self._lines.write(json.dumps(content) + "\n")
@@ -344,18 +366,28 @@ def copy_state(cwd, target):
     return Path(target)
 
 
+def tree(folder):
+    """Returns the content of every file, by path; None for a folder. Without lock files."""
+    return {
+        str(path.relative_to(folder)): _digest(path) if path.is_file() else None
+        for path in sorted(Path(folder).rglob("*"))
+        if "lock" not in path.name
+    }
+
+
 def state_key(folder):
     """Returns a digest of what a program can find in a folder.
 
-    The content of summaries, and of exports that are not published yet, is never read: it does not
-    count. Names with random parts count once.
+    What is never read does not count: the content of summaries, of temporary files, and of exports
+    that are not published yet. Random parts of names do not count either.
     """
-    digest = hashlib.sha256()
+    found = set()
     for path in sorted(Path(folder).rglob("*")):
-        name = str(path.relative_to(folder))
+        name = re.sub(r"[0-9a-f]{16,}|tempstate\d+|events.*", "*", str(path.relative_to(folder)))
         if ".publishing" in name:
-            name = ".publishing"
-        digest.update(re.sub(r"[0-9a-f]{16,}|tempstate\d+|events.*", "*", name).encode())
-        if path.is_file() and "summaries" not in name and name != ".publishing":
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+            found.add(".publishing")
+        elif path.is_dir() or any(part in name for part in ("summaries", *LEFTOVERS)):
+            found.add(name)
+        else:
+            found.add(f"{name} {_digest(path)}")
+    return frozenset(found)
