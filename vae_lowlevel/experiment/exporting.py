@@ -99,7 +99,10 @@ def publish_model(
         )
 
     path = publish(write, options.export_dir, name, options.keep_versions, publication)
-    write_server_files(os.path.dirname(path), name)
+    try:
+        write_server_files(os.path.dirname(path), name)
+    except OSError as error:
+        raise RunError(f"{path} is exported, but not the settings for a server: {error}") from error
     return path
 
 
