@@ -60,6 +60,19 @@ def test_a_signal_that_was_lost_stops_the_loop():
             assert is_asked_to_stop()
 
 
+def test_an_exception_that_nobody_can_catch_is_not_printed(capsys):
+    class Finalized:
+        def __del__(self):
+            send(signal.SIGTERM)
+
+    hooks = sys.excepthook, sys.unraisablehook
+    with interrupts.raised_signals():
+        Finalized()
+        assert interrupts.received() == "SIGTERM"
+    assert (sys.excepthook, sys.unraisablehook) == hooks
+    assert capsys.readouterr().err == ""
+
+
 def test_an_ignored_signal_stays_ignored(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -39,7 +39,7 @@ def raised_signals() -> Iterator[None]:
         if not is_repeated or number == signal.SIGINT:
             raise KeyboardInterrupt(_received)
 
-    with _handled(stop):
+    with _handled(stop), _quiet_hooks():
         yield
 
 
@@ -93,6 +93,25 @@ def exit_at_signal(message: str) -> Iterator[None]:
         os.close(writing)
         watcher.join()
         os.close(reading)
+
+
+@contextlib.contextmanager
+def _quiet_hooks() -> Iterator[None]:
+    """Hides exceptions that nobody can catch, once a signal was received.
+
+    Where the exception of a signal meets a finalizer, or code of TensorFlow that calls Python, it is
+    printed and dropped. The signal is noted all the same.
+    """
+    hooks = sys.excepthook, sys.unraisablehook
+
+    def unless_stopped(hook: Callable[..., None]) -> Callable[..., None]:
+        return lambda *details: None if _received else hook(*details)
+
+    sys.excepthook, sys.unraisablehook = map(unless_stopped, hooks)
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 @contextlib.contextmanager
