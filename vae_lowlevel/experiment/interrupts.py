@@ -99,8 +99,8 @@ def exit_at_signal(message: str) -> Iterator[None]:
 def _quiet_hooks() -> Iterator[None]:
     """Hides exceptions that nobody can catch, once a signal was received.
 
-    Where the exception of a signal meets a finalizer, or code of TensorFlow that calls Python, it is
-    printed and dropped. The signal is noted all the same.
+    In a finalizer, or in Python code that TensorFlow calls, Python prints the exception of a signal
+    and drops it. The signal is noted all the same.
     """
     hooks = sys.excepthook, sys.unraisablehook
 
