@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 
 import pytest
 
@@ -78,3 +79,16 @@ def test_a_failed_write_leaves_the_old_file_and_names_it(monkeypatch, tmp_path):
         files.write(path, b"new")
     assert os.listdir(tmp_path) == ["a.txt"]
     assert files.read(path) == b"old"
+
+
+def test_a_file_system_that_cannot_sync_folders_is_accepted(monkeypatch, tmp_path):
+    fsync = os.fsync
+
+    def refuse_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    files.write(str(tmp_path / "a.txt"), b"content")
+    assert (tmp_path / "a.txt").read_bytes() == b"content"

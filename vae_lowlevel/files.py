@@ -7,6 +7,7 @@ a wrong folder is refused at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from typing import Any
@@ -168,6 +169,10 @@ def sync(path: str) -> None:
     descriptor = os.open(path or ".", os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync the names in a folder.
+        if error.errno != errno.EINVAL or not os.path.isdir(path or "."):
+            raise
     finally:
         os.close(descriptor)
 
