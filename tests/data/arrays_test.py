@@ -142,6 +142,20 @@ def test_a_name_that_differs_between_header_and_directory_is_damage(tmp_path):
         arrays.read_npz(str(path), ("image", "label"))
 
 
+def test_a_directory_that_loses_an_array_is_damage(tmp_path):
+    """A comment of 128 bytes more in one entry skips the next ones."""
+    path = tmp_path / "x.npz"
+    write_npz(path, image=npy((4,), bytes(4)), label=npy((4,), bytes(4)), other=npy((), b"1"))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02")
+    content[place + 32] += 128
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["image.npy"]
+    with pytest.raises(DataError, match="a directory of 1 arrays that says it has 3"):
+        arrays.read_npz(str(path), ("image", "label"))
+
+
 def test_two_members_of_one_name_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         for name in ("image", "image.npy"):

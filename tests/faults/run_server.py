@@ -8,6 +8,7 @@ lines over a Unix socket, one connection per command.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import marshal
@@ -40,6 +41,7 @@ def serve(path, library, lesson):
     kept = prepare(*watch(json.loads(lesson)))
     if len(os.listdir("/proc/self/task")) != 1:
         raise RuntimeError("the imports started threads, which a fork would lose")
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -199,4 +201,10 @@ if __name__ == "__main__":
         sys.stderr.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
-    sys.exit(CODE)
+    except Exception:
+        traceback.print_exc()
+        CODE = 1
+    # Without the end of Python, which would take apart what all forks share.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(CODE)

@@ -195,6 +195,14 @@ class Program:
             return False
         return True
 
+    def is_running(self):
+        """Returns whether the process exists and has not ended."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z"
+
     def printed(self):
         """Returns what it printed so far."""
         return Path(self._task["out"]).read_text(errors="replace")

@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_stays_so(saved, checkpoint, tmp_p
     flip(tmp_path / "ckpt-6.data-00000-of-00001")
     content = (tmp_path / "ckpt-6.data-00000-of-00001").read_bytes()
     saved.set_aside(6)
-    saved.remove_leftovers()
+    saved.tidy(max_to_keep=2)
     assert saved.newest_sound() == (4, {})
     saved.save(checkpoint, 6, max_to_keep=1)
     assert saved.newest_sound() == (6, {})
@@ -98,7 +98,9 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(saved, monkeypatch):
 def test_what_a_killed_process_left_is_deleted(saved, tmp_path):
     before = sorted(os.listdir(tmp_path))
     (tmp_path / "ckpt-8_temp").mkdir()
+    (tmp_path / "unfinished").mkdir()
     for name in (
+        "unfinished/ckpt-8.index",
         "ckpt-8_temp/part-00000-of-00001.data-00000-of-00001",
         "ckpt-8.data-00000-of-00001",  # Its index was not written yet.
         "checkpoint.partial",
@@ -107,7 +109,7 @@ def test_what_a_killed_process_left_is_deleted(saved, tmp_path):
     ):
         (tmp_path / name).write_bytes(b"x")
     assert saved.newest_sound() == (6, {})
-    saved.remove_leftovers()
+    saved.tidy(max_to_keep=2)
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -123,13 +125,45 @@ def test_the_old_is_deleted_after_the_new_is_durable(saved, checkpoint, tmp_path
 
         monkeypatch.setattr(files, name, noted)
 
-    for name in ("sync", "write", "delete"):
+    for name in ("sync", "rename", "write", "delete"):
         note(name)
     saved.save(checkpoint, 8, max_to_keep=2)
     data, folder = "ckpt-8.data-00000-of-00001", tmp_path.name
-    assert calls[:3] == ["sync ckpt-8.index", f"sync {data}", f"sync {folder}"]
-    assert calls[3] == "write checkpoint"
+    assert calls[:4] == [
+        f"sync {data}",
+        f"rename {data}",
+        "sync ckpt-8.index",
+        "rename ckpt-8.index",
+    ]
+    assert calls[4:7] == [f"sync {folder}", "delete unfinished", "write checkpoint"]
     assert calls[-2:] == ["delete ckpt-4.index", "delete ckpt-4.data-00000-of-00001"]
+
+
+def test_what_was_no_longer_kept_is_deleted_after_a_kill(saved, checkpoint, tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saved, "_keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            saved.save(checkpoint, 8, max_to_keep=2)
+    assert saved.steps() == [4, 6, 8]
+    saved.tidy(max_to_keep=2)
+    assert saved.steps() == [6, 8]
+    assert tf.train.latest_checkpoint(str(tmp_path)) == saved.prefix(8)
+
+
+@pytest.mark.parametrize("name", ["ckpt-6.index", "ckpt-6.data-00000-of-00001", "checkpoint"])
+def test_a_folder_in_the_place_of_a_file_is_damage(saved, checkpoint, tmp_path, name):
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    step, damage = saved.newest_sound()
+    assert (step, list(damage)) == ((6, []) if name == "checkpoint" else (4, [6]))
+    for damaged in damage:
+        saved.set_aside(damaged)
+    saved.save(checkpoint, 6, max_to_keep=2)
+    assert saved.newest_sound() == (6, {})
+    assert (tmp_path / f"{name}.damaged").is_dir()
 
 
 def test_a_disk_error_names_the_file_and_what_is_safe(saved, checkpoint, monkeypatch):
@@ -140,7 +174,7 @@ def test_a_disk_error_names_the_file_and_what_is_safe(saved, checkpoint, monkeyp
     with pytest.raises(RunError, match=r"cannot save .*ckpt-8: .*No space left[^$]*whole"):
         saved.save(checkpoint, 8, max_to_keep=2)
     monkeypatch.undo()
-    assert saved.steps() == [4, 6, 8]
+    assert saved.newest_sound() == (6, {})
 
 
 def test_a_folder_that_cannot_be_written_is_one_error(checkpoint, tmp_path):

@@ -27,6 +27,8 @@ _MOST_DIMENSIONS = 32  # of NumPy before 2.0
 _KINDS = "biufcSU"  # bool, integers, floats, complex, texts: no objects and no records
 _NPY, _NPZ = "an .npy file", "an .npz file"
 _BLOCK_BYTES = 1 << 20
+# The record at the end of a zip file: 22 bytes and a comment; members that 16 bits cannot count.
+_END_SIGNATURE, _MOST_END_BYTES, _MANY_MEMBERS = b"PK\x05\x06", 22 + 0xFFFF, 0xFFFF
 _ENCRYPTED = 0x1  # bit of a member's flags
 # Of DEFLATE: 258 bytes from two bits (RFC 1951). A member that claims more is no real one.
 _MOST_INFLATION = 1032
@@ -93,6 +95,7 @@ def parse_npz(
     try:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            _check_directory(file, len(archive.infolist()))
             if len(members) != len(archive.infolist()):
                 raise ValueError("two arrays of one name")
             if only and len(members) == 1:
@@ -124,6 +127,20 @@ def check_fits_memory(size: int, what: str) -> None:
         raise ValueError(
             f"{what} of {size} bytes, more than the {memory} bytes of memory of this machine"
         )
+
+
+def _check_directory(file: BinaryIO, found: int) -> None:
+    """Compares the number of members with the one at the end of the archive.
+
+    A damaged length in an entry of the directory can hide those that follow.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _MOST_END_BYTES))
+    end = file.read()
+    place = end.rindex(_END_SIGNATURE)
+    count = int.from_bytes(end[place + 10 : place + 12], "little")
+    if count not in (found, _MANY_MEMBERS):
+        raise ValueError(f"a directory of {found} arrays that says it has {count}")
 
 
 def _check_member(info: zipfile.ZipInfo, archive_bytes: int) -> None:

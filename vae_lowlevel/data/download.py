@@ -63,15 +63,15 @@ def read_bytes(path: pathlib.Path, most_bytes: int) -> bytes:
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(most_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size <= most_bytes:
+                return file.read(size)
     except OSError as error:
         raise DataError(
             f"{path}: expected a readable file, found: {error.strerror}; check the path and its "
             "permissions"
         ) from error
-    if len(content) > most_bytes:
-        raise DataError(f"{path}: expected at most {most_bytes} bytes, found a larger file")
-    return content
+    raise DataError(f"{path}: expected at most {most_bytes} bytes, found {size}")
 
 
 def verify(content: bytes, known: KnownContent, origin: str | os.PathLike) -> bytes:

@@ -65,7 +65,7 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
         if (size := os.path.getsize(path)) > _MOST_FILE_BYTES:
             raise ValueError(f"{size} bytes, more than {_MOST_FILE_BYTES}")
         with open(path, "rb") as file:
-            content = file.read(_MOST_FILE_BYTES)
+            content = file.read(size)
         height, width = _picture_size(content)
         if height * width > MOST_PIXELS:
             raise ValueError(f"{height} x {width} pixels, more than {MOST_PIXELS} in all")

@@ -50,7 +50,9 @@ class TermMeans:
         mask = tf.TensorSpec([batch_size], tf.float32)
         number = tf.TensorSpec([], tf.int64)
         self._batch_sums = tf.function(
-            self._compute_batch_sums, input_signature=[image, label, mask, number, number]
+            self._compute_batch_sums,
+            input_signature=[image, label, mask, number, number],
+            autograph=False,
         )
 
     def __call__(self, batches: PaddedBatches, step: int) -> tuple[dict[str, float], np.ndarray]:

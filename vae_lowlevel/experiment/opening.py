@@ -45,6 +45,12 @@ def open_run_folder(config: Config) -> tuple[RunFolder, list[str]]:
     if not files.is_folder(folder.path):
         return folder, []
     if folder.is_run():
+        # Written again at the end: a disk that fails is noticed before the work.
+        for path in (folder.data_description, folder.metrics):
+            if files.is_folder(path):
+                raise RunError(f"{path} is a folder, expected a file: move it away")
+            if files.is_file(path):
+                files.check_readable(path)
         notes = [] if config.run.overwrite else check_same_run(folder.read_config(), config)
         return folder, notes
     # What a killed process, or a `VAE.fit` that failed, wrote before the settings.

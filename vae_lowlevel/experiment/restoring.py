@@ -62,22 +62,24 @@ def restore_or_initialize(
                 f"{folder.checkpoints}: every checkpoint is damaged, nothing was changed:\n  "
                 f"{found}\nPut back a copy of this folder, or start again with --overwrite"
             )
+        if step is None:
+            initialize_weights(config, run.state, dataset)
+        else:
+            checkpoints.restore(full.prefix(step))
         if workers.is_chief and not config.run.overwrite:
+            best_source = None if step is None else _find_best_source(folder, checkpoints, step)
             for damaged, found in damage.items():
                 print(f"Checkpoint {full.prefix(damaged)} is damaged and was set aside: {found}")
                 full.set_aside(damaged)
-            full.remove_leftovers()
-        if step is None:
-            initialize_weights(config, run.state, dataset)
-            return False
-        checkpoints.restore(full.prefix(step))
-        if workers.is_chief:
-            _repair_best(folder, checkpoints, step)
-    return True
+            if best_source is not None:
+                _make_best_again(folder, checkpoints, best_source, step)
+            full.tidy(config.training.max_to_keep)
+            CheckpointFiles(folder.best).tidy(max_to_keep=1)
+    return step is not None
 
 
-def _repair_best(folder: RunFolder, checkpoints: RunCheckpoints, step: int) -> None:
-    """Makes sure that the best weights of a resumed run can be read.
+def _find_best_source(folder: RunFolder, checkpoints: RunCheckpoints, step: int) -> int | None:
+    """Returns the step whose state the best weights are made from again; None if they are sound.
 
     Args:
         folder: of the run.
@@ -89,23 +91,28 @@ def _repair_best(folder: RunFolder, checkpoints: RunCheckpoints, step: int) -> N
     """
     best, full = CheckpointFiles(folder.best), CheckpointFiles(folder.checkpoints)
     sound, damage = best.newest_sound()
-    best.remove_leftovers()
     best_step = checkpoints.progress.best_step
     if sound is not None or best_step is None:
-        return
+        return None
     if best_step in full.steps() and full.damage(best_step) is None:
-        source = best_step
-    elif damage:
+        return best_step
+    if damage:
         raise RunError(
             f"{folder.best}: the best weights are damaged, and the checkpoint of their step, "
             f"{best_step}, is no longer kept: {' '.join(damage.values())}\nPut back a copy of this "
             f"folder, or delete it: then those of step {step} take the place of the best"
         )
-    else:
-        source = step
-    checkpoints.restore(full.prefix(source))
-    for damaged in damage:
+    return step
+
+
+def _make_best_again(
+    folder: RunFolder, checkpoints: RunCheckpoints, source: int, step: int
+) -> None:
+    """Saves the weights of step `source` as the best, and restores the state of `step`."""
+    best, full = CheckpointFiles(folder.best), CheckpointFiles(folder.checkpoints)
+    for damaged in best.steps():
         best.set_aside(damaged)
+    checkpoints.restore(full.prefix(source))
     checkpoints.save_best()
     checkpoints.restore(full.prefix(step))
     print(f"The best weights could not be read. They were made again from step {source}.")

@@ -46,7 +46,7 @@ def _output_shapes(chain: tf.Module, spec: tf.TensorSpec) -> list[tf.TensorShape
     """Returns the output shape of each layer, found by tracing the chain."""
     shapes = []
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def trace(x: tf.Tensor) -> None:
         for layer in chain.layers:
             x = layer(x)

@@ -102,7 +102,7 @@ def _draw_manifold(model: Model, seed: tf.Tensor) -> np.ndarray:
 
 
 def _embed(model: Model, test: Examples) -> np.ndarray:
-    @functools.partial(tf.function, reduce_retracing=True)
+    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
     def encode(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         return model.conditioned_on(label).embed(to_unit(image))
 

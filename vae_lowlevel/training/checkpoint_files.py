@@ -12,17 +12,20 @@ from vae_lowlevel.errors import RunError
 
 # TensorFlow's file of the latest checkpoints. It is written for TensorFlow's own tools.
 _STATE_FILE = "checkpoint"
+# Where a checkpoint is written.
+_UNFINISHED = "unfinished"
 _FILE = re.compile(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)")
 _LEFTOVER = re.compile(
-    rf"ckpt-\d+_temp|{_STATE_FILE}\.tmp.*|.*\.tempstate\d+|.*{re.escape(files.PARTIAL)}"
+    rf"{_UNFINISHED}|ckpt-\d+_temp|{_STATE_FILE}\.tmp.*|.*\.tempstate\d+|.*{re.escape(files.PARTIAL)}"
 )
 
 
 class CheckpointFiles:
     """The checkpoints `ckpt-<step>` in a folder.
 
-    A checkpoint exists once its index is written, which TensorFlow does last. The state file of
-    TensorFlow is not trusted: it may be missing or damaged while checkpoints are sound.
+    A checkpoint is written in a folder of its own. Its index is moved out of there last, whole and
+    stored durably: from then on the checkpoint exists. The state file of TensorFlow is not trusted:
+    it may be missing or damaged while checkpoints are sound.
 
     Args:
         folder: where they are; need not exist.
@@ -30,6 +33,7 @@ class CheckpointFiles:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._unfinished = os.path.join(folder, _UNFINISHED)
 
     def prefix(self, step: int) -> str:
         """Returns the common beginning of the files of a checkpoint."""
@@ -75,7 +79,10 @@ class CheckpointFiles:
         prefix = self.prefix(step)
         names = self._files_by_step().get(step, [])
         for name in names:
-            files.check_readable(os.path.join(self._folder, name))
+            path = os.path.join(self._folder, name)
+            if files.is_folder(path):
+                return f"{path} is a folder"
+            files.check_readable(path)
         if not any(name.endswith(".index") for name in names):
             return f"{prefix}.index is missing"
         try:
@@ -101,16 +108,18 @@ class CheckpointFiles:
         if not files.is_remote(parent) and not os.path.isdir(parent):
             raise RunError(f"cannot save {prefix}: {parent} was deleted or moved during the run")
         try:
-            files.make_folder(self._folder)
-            checkpoint.write(prefix)
-            for name in self._files_by_step().get(step, []):
-                files.sync(os.path.join(self._folder, name))
+            files.make_folder(self._unfinished)
+            checkpoint.write(os.path.join(self._unfinished, f"ckpt-{step}"))
+            # The index last, as the names sort.
+            for name in sorted(
+                n for n in files.list_folder(self._unfinished) if _FILE.fullmatch(n)
+            ):
+                path = os.path.join(self._unfinished, name)
+                files.sync(path)
+                files.rename(path, os.path.join(self._folder, name))
             files.sync(self._folder)
-            others = [other for other in self.steps() if other != step]
-            kept = [*others[max(0, len(others) - max_to_keep + 1) :], step]
-            self._write_state_file(kept)
-            for other in set(others) - set(kept):
-                self._delete(other)
+            files.delete(self._unfinished)
+            self._keep(step, max_to_keep)
         except (OSError, tf.errors.OpError) as error:
             reason = " ".join((getattr(error, "message", None) or str(error)).split())
             raise RunError(
@@ -123,14 +132,24 @@ class CheckpointFiles:
         for name in self._files_by_step()[step]:
             files.set_aside(os.path.join(self._folder, name))
 
-    def remove_leftovers(self) -> None:
-        """Deletes what a killed process left: unfinished checkpoints and temporary files."""
-        steps = set(self.steps())
-        for step in set(self._files_by_step()) - steps:
+    def tidy(self, max_to_keep: int) -> None:
+        """Does what a killed process did not come to: deletes old and unfinished checkpoints."""
+        steps = self.steps()
+        for step in set(self._files_by_step()) - set(steps):
             self._delete(step)
         for name in self._names():
             if _LEFTOVER.fullmatch(name):
                 files.delete(os.path.join(self._folder, name))
+        if steps:
+            self._keep(steps[-1], max_to_keep)
+
+    def _keep(self, step: int, max_to_keep: int) -> None:
+        """Names the newest checkpoints in the state file and deletes the others."""
+        others = [other for other in self.steps() if other != step]
+        kept = [*others[max(0, len(others) - max_to_keep + 1) :], step]
+        self._write_state_file(kept)
+        for other in set(others) - set(kept):
+            self._delete(other)
 
     def _names(self) -> list[str]:
         return files.list_folder(self._folder) if files.is_folder(self._folder) else []
@@ -154,7 +173,10 @@ class CheckpointFiles:
     def _write_state_file(self, steps: list[int]) -> None:
         lines = [f'model_checkpoint_path: "ckpt-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "ckpt-{step}"' for step in steps]
-        files.write(os.path.join(self._folder, _STATE_FILE), ("\n".join(lines) + "\n").encode())
+        path = os.path.join(self._folder, _STATE_FILE)
+        if files.is_folder(path):
+            files.set_aside(path)
+        files.write(path, ("\n".join(lines) + "\n").encode())
 
     def _delete(self, step: int) -> None:
         # The index first: without it, the rest is no checkpoint.

@@ -152,11 +152,11 @@ class Summaries:
         self._images = to_unit(examples.image)
         label = tf.constant(examples.label)
         self._reconstruct = tf.function(
-            lambda image: model.conditioned_on(label).reconstruct(image)
+            lambda image: model.conditioned_on(label).reconstruct(image), autograph=False
         )
         self._sample = None
         if model.has_prior:
-            self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed))
+            self._sample = tf.function(lambda: model.sample(GRID_IMAGES, seed), autograph=False)
 
     def begin(self, step: int) -> None:
         """See `Observer.begin`; nothing is written yet."""

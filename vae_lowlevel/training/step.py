@@ -95,7 +95,10 @@ def make_train_block(
 
 
 class _Step:
-    """One step on one replica: gradients of its rows, their sum over replicas, the update."""
+    """One step on one replica: gradients of its rows, their sum over replicas, the update.
+
+    AutoGraph converts only the functions with loops: it would take half of the time of tracing.
+    """
 
     def __init__(self, spec: StepSpec, replicas: int, compilation: Compilation) -> None:
         self._spec = spec
@@ -124,6 +127,7 @@ class _Step:
         # Equal on every replica: divided so that the sum over replicas gives them back.
         return tf.concat([means, tf.stack(scalars) / self._replicas], 0)
 
+    @tf.autograph.experimental.do_not_convert
     def _compute_gradients(
         self, image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -167,6 +171,7 @@ class _Step:
             gradients = tuple(map(tf.add, gradients, part_gradients))
         return means, gradients
 
+    @tf.autograph.experimental.do_not_convert
     def _update(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> list[tf.Tensor]:
         """Applies summed gradients and returns what `STEP_SCALARS` names."""
         spec, state = self._spec, self._spec.state

@@ -23,7 +23,7 @@ class Workers:
         self.strategy = strategy
         self.index = index
         self.count = count
-        self._gather = tf.function(self._sum_over_replicas)
+        self._gather = tf.function(self._sum_over_replicas, autograph=False)
 
     @property
     def is_chief(self) -> bool:

@@ -26,6 +26,9 @@ FEATURES = {
     "shape": tf.io.FixedLenFeature([3], tf.int64),
     "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
 }
+# The message of an OpError quotes a record that cannot be parsed; if it is not UTF-8, TensorFlow
+# raises a UnicodeDecodeError instead.
+READ_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 _BATCH = 512
 _LENGTH_BYTES = 8
 
@@ -181,7 +184,7 @@ def read_shard(file: str, num_classes: int | None = None) -> Iterator[Examples]:
         for batch in tf.data.TFRecordDataset(file).batch(_BATCH):
             parsed = tf.io.parse_example(batch, FEATURES)
             yield _checked(file, {key: value.numpy() for key, value in parsed.items()}, num_classes)
-    except tf.errors.OpError as error:
+    except READ_ERRORS as error:
         raise _incomplete(file, reason_of(error)) from error
 
 
@@ -247,8 +250,10 @@ def _incomplete(file: str, reason: str) -> DataError:
     )
 
 
-def reason_of(error: tf.errors.OpError) -> str:
+def reason_of(error: tf.errors.OpError | UnicodeDecodeError) -> str:
     """Returns TensorFlow's error message without the name of the operation, {{...}}, before it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a record that is no tf.train.Example"
     return (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
 
 

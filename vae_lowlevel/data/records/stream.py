@@ -16,7 +16,7 @@ import tensorflow as tf
 from vae_lowlevel.data.batching import permutation, raw_draws
 from vae_lowlevel.data.images import margins
 from vae_lowlevel.data.records.index import RecordIndex, check_shards
-from vae_lowlevel.data.records.shards import FEATURES, reason_of
+from vae_lowlevel.data.records.shards import FEATURES, READ_ERRORS, reason_of
 from vae_lowlevel.errors import DataError
 from vae_lowlevel.types import Examples
 
@@ -162,11 +162,11 @@ class RecordStream:
         """Turns errors of a pipeline into one that names the damaged file.
 
         Raises:
-            DataError: instead of any `tf.errors.OpError`.
+            DataError: instead of any of `READ_ERRORS`.
         """
         try:
             yield
-        except tf.errors.OpError as error:
+        except READ_ERRORS as error:
             check_shards(self._index.files, self._index.image_shape, self._num_classes)
             raise DataError(
                 f"{self._index.files[0]} and {len(self._index.files) - 1} other shards could not "
