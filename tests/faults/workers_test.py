@@ -14,8 +14,9 @@ from faults.tiny_runs import difference
 pytestmark = pytest.mark.faults
 
 MULTI_WORKER = ("--distribution_strategy=multi_worker_mirrored", "--epochs=12")
-# Within "about ten seconds" (docs/scaling.md); twice that on a machine that does other work too.
-MOST_SECONDS = 20
+# Within "about ten seconds" (docs/scaling.md), twice that on a machine that does other work too;
+# while the workers join each other, 60 seconds.
+MOST_SECONDS, MOST_JOIN_SECONDS = 20, 65
 
 
 def free_ports(count):
@@ -84,7 +85,9 @@ def test_one_of_two(runs, whole_of_two, tmp_path, count, victim, name):
             complaint = complaint or outcomes[victim].complaint()
         if not complaint and outcomes[1 - victim].code not in allowed:
             complaint = f"exit code {outcomes[1 - victim].code}: {outcomes[1 - victim].err}"
-        if not complaint and seconds > MOST_SECONDS and is_running:
+        has_trained = "step" in programs[0].printed()
+        most = MOST_SECONDS if has_trained else MOST_JOIN_SECONDS
+        if not complaint and seconds > most and is_running:
             complaint = f"the end took {seconds:.1f} s"
         complaint = complaint or resumed_complaint(runs, whole, cwd)
         results[f"worker {victim}, {name} after {moment:.1f} of {length:.1f} s"] = complaint

@@ -1,6 +1,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment import interrupts
 from vae_lowlevel.training import rendezvous
-from vae_lowlevel.training.rendezvous import wait_for_workers
+from vae_lowlevel.training.rendezvous import exit_after, wait_for_workers
 
 
 @pytest.fixture
@@ -68,3 +70,16 @@ def test_a_port_in_use_is_named(addresses):
     refused = pytest.raises(RunError, match=rf"{addresses[0]}.*cannot be opened")
     with rendezvous._listen(addresses[0]), refused:
         wait_for_workers(addresses, 0)
+
+
+def test_a_call_that_holds_the_lock_of_python_ends_in_time():
+    program = (
+        "import ctypes\n"
+        "from vae_lowlevel.training.rendezvous import exit_after\n"
+        "with exit_after(0.3): ctypes.PyDLL(None).usleep(30_000_000)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+    with exit_after(0.1):
+        pass
+    threading.Event().wait(0.2)

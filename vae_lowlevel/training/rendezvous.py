@@ -5,11 +5,17 @@ TensorFlow waits for them too, but in one call that holds Python's lock: no sign
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from vae_lowlevel.errors import RunError
+
+# Workers that have met are a moment apart; a device takes seconds to start.
+JOIN_SECONDS = 60.0
 
 _POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
@@ -37,6 +43,22 @@ def wait_for_workers(addresses: Sequence[str], index: int) -> None:
                 report += _REPORT_SECONDS
                 print(f"worker {index} still waits for {', '.join(missing)}", flush=True)
             time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def exit_after(seconds: float) -> Iterator[None]:
+    """Ends the process with exit code 1 if its body takes longer, even if no Python code can run.
+
+    Args:
+        seconds: longest time of the body.
+    """
+    with open(os.devnull, "w") as nowhere:
+        # Its timer is a thread without Python's lock; the traceback it writes is of no use here.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _listen(address: str) -> socket.socket:

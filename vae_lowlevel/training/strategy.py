@@ -12,7 +12,7 @@ from vae_lowlevel.config import StrategyConfig
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.training.cluster import find_cluster
 from vae_lowlevel.training.devices import INSTALL_GPU
-from vae_lowlevel.training.rendezvous import wait_for_workers
+from vae_lowlevel.training.rendezvous import JOIN_SECONDS, exit_after, wait_for_workers
 from vae_lowlevel.training.workers import Workers
 
 
@@ -105,7 +105,14 @@ def _join_cluster(config: StrategyConfig) -> Workers:
         rpc_layer="grpc",
         num_accelerators={"GPU": gpus} if gpus else {},
     )
-    return Workers(tf.distribute.MultiWorkerMirroredStrategy(resolver), cluster.index, count)
+    print(
+        f"worker {cluster.index} joins the others; if one of them is lost now, it exits with "
+        f"code 1 after {JOIN_SECONDS:.0f} seconds",
+        flush=True,
+    )
+    with exit_after(JOIN_SECONDS):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    return Workers(strategy, cluster.index, count)
 
 
 def _build_tpu(name: str) -> tf.distribute.Strategy:
