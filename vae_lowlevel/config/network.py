@@ -36,6 +36,8 @@ DEFAULT_VARIANT = "small"
 DEFAULT_LATENT_DIM = 16
 # Units, filters or dimensions of one layer: far above useful sizes, far below an int32 overflow.
 MAX_WIDTH = 2**16
+# From 127 on, the fused convolution of TensorFlow 2.21 ends the process on some images.
+_MAX_KERNEL = 63
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +136,7 @@ class NetworkSettings:
         choices=("plain", "gated"),
     )
     kernel_size: int = option(
-        3, "conv: height and width of every kernel in pixels.", at_least=1, at_most=1024
+        3, "conv: height and width of every kernel in pixels.", at_least=1, at_most=_MAX_KERNEL
     )
     activation: str = option(
         "relu",
