@@ -1,11 +1,9 @@
 """Two processes on the loopback device that train together: as one, and through trouble."""
 
-import contextlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from free_ports import free_ports
 
 from vae_lowlevel import cli, train
 from vae_lowlevel.config import Config
@@ -57,14 +56,6 @@ def start(cwd, *flags, cluster=None, index=0):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def start_two(cwd, *flags):

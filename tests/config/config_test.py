@@ -232,9 +232,9 @@ def test_a_remote_tpu_needs_a_run_folder_that_it_reaches_when_training_starts():
     Config.from_flat({**values, "tpu": "local", "model_dir": "runs/a"}).check_run_folder()
 
 
-def test_workers_share_all_settings_but_places_and_threads():
+def test_workers_share_all_settings_but_places():
     mine = Config.from_flat({"network": "resnet", "data_dir": "a", "model_dir": "b"})
-    other = Config.from_flat({"network": "resnet", "variant": "small", "intra_op_threads": 3})
+    other = Config.from_flat({"network": "resnet", "export_dir": "c", "tensorflow_log": True})
     assert mine.worker_settings() == other.worker_settings()
     assert digest(mine.worker_settings()) == digest(other.worker_settings())
     for changed in (
@@ -242,6 +242,7 @@ def test_workers_share_all_settings_but_places_and_threads():
         {"checkpoint_every": 7},
         {"batch_size": 64},
         {"profile_steps": "1-2"},
+        {"intra_op_threads": 3},
     ):
         settings = mine.replace(**changed).worker_settings()
         assert digest(settings) != digest(mine.worker_settings())

@@ -2,32 +2,14 @@ import json
 import os
 import pathlib
 
-import numpy as np
 import pytest
 
 from vae_lowlevel import files
-from vae_lowlevel.config import Config
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.opening import open_run_folder
-from vae_lowlevel.types import Dataset, Examples
-
-EMPTY = Examples(np.zeros([0, 8, 6, 1], np.uint8), np.zeros([0], np.int32))
-DATASET = Dataset(EMPTY, EMPTY, EMPTY, ("a", "b"))
 
 METRICS = {"step": 3, "best_epoch": 1, "history": [{"epoch": 1}], "test": {"elbo": -1.0}}
-
-
-@pytest.fixture
-def config(tmp_path):
-    return Config.from_flat({"model_dir": str(tmp_path / "run"), "latent_dim": 4})
-
-
-@pytest.fixture
-def folder(config):
-    folder, _ = open_run_folder(config)
-    folder.begin(config, DATASET)
-    return folder
 
 
 def test_the_data_are_described(folder, config):
@@ -40,14 +22,14 @@ def test_the_data_are_described(folder, config):
     assert folder.read_data_description() == ((8, 6, 1), ("a", "b"))
 
 
-def test_overwrite_deletes_a_run_when_the_new_one_begins(folder, config):
+def test_overwrite_deletes_a_run_when_the_new_one_begins(folder, config, dataset):
     os.makedirs(folder.checkpoints)
     folder.write_metrics(METRICS)
     other = config.replace(overwrite=True, latent_dim=9)
     opened, notes = open_run_folder(other)
     assert notes == []
     assert os.path.isfile(folder.metrics)
-    opened.begin(other, DATASET)
+    opened.begin(other, dataset)
     assert sorted(os.listdir(folder.path)) == ["data.json", "flags.cfg"]
     assert folder.read_config().model.latent_dim == 9
     # The saved flags would not delete the run that is run again.
@@ -118,7 +100,7 @@ def test_a_damaged_description_of_the_data_is_named(folder, damage):
         folder.read_data_description()
 
 
-def test_the_settings_are_written_first_and_deleted_last(folder, config, monkeypatch):
+def test_the_settings_are_written_first_and_deleted_last(folder, config, monkeypatch, dataset):
     os.makedirs(folder.checkpoints)
     done = []
     for name in ("write", "delete"):
@@ -129,21 +111,21 @@ def test_the_settings_are_written_first_and_deleted_last(folder, config, monkeyp
             original(path, *content)
 
         monkeypatch.setattr(files, name, noted)
-    folder.begin(config.replace(overwrite=True), DATASET)
+    folder.begin(config.replace(overwrite=True), dataset)
     assert sorted(done[:2]) == ["delete ckpt", "delete data.json"]
     assert done[2:] == ["write flags.cfg", "write data.json"]
 
 
-def test_a_link_to_a_run_stays_when_the_run_is_overwritten(folder, config, tmp_path):
+def test_a_link_to_a_run_stays_when_the_run_is_overwritten(folder, config, tmp_path, dataset):
     os.rename(folder.path, tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", folder.path)
     (tmp_path / "elsewhere" / "ckpt").mkdir()
-    folder.begin(config.replace(overwrite=True), DATASET)
+    folder.begin(config.replace(overwrite=True), dataset)
     assert os.path.islink(folder.path)
     assert sorted(os.listdir(tmp_path / "elsewhere")) == ["data.json", "flags.cfg"]
 
 
-def test_training_holds_the_folder_and_leaves_nothing_where_it_did_not_begin(config):
+def test_training_holds_the_folder_and_leaves_nothing_where_it_did_not_begin(config, dataset):
     folder = RunFolder(config.model_dir)
     with folder.held():
         with pytest.raises(RunError, match="another training runs"), RunFolder(folder.path).held():
@@ -151,7 +133,7 @@ def test_training_holds_the_folder_and_leaves_nothing_where_it_did_not_begin(con
         assert os.listdir(folder.path) == ["run.lock"]
     assert not os.path.exists(folder.path)
     with folder.held():
-        folder.begin(config, DATASET)
+        folder.begin(config, dataset)
     assert sorted(os.listdir(folder.path)) == ["data.json", "flags.cfg"]
 
 

@@ -101,7 +101,7 @@ def test_another_thread_than_the_main_one_keeps_the_handlers():
 
 
 def test_a_thread_that_waits_outside_python_ends_at_a_signal():
-    # A lock that is held stops the main thread from running handlers, as waiting in TensorFlow.
+    # Python runs handlers in the main thread, but that stays within a call into C.
     program = (
         "import threading\n"
         "from vae_lowlevel.experiment import interrupts\n"

@@ -1,7 +1,6 @@
 import os
 import pathlib
 
-import numpy as np
 import pytest
 
 from vae_lowlevel.config import Config
@@ -9,22 +8,6 @@ from vae_lowlevel.config.flags import format_flagfile
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.opening import check_same_run, open_run_folder
-from vae_lowlevel.types import Dataset, Examples
-
-EMPTY = Examples(np.zeros([0, 8, 6, 1], np.uint8), np.zeros([0], np.int32))
-DATASET = Dataset(EMPTY, EMPTY, EMPTY, ("a", "b"))
-
-
-@pytest.fixture
-def config(tmp_path):
-    return Config.from_flat({"model_dir": str(tmp_path / "run"), "latent_dim": 4})
-
-
-@pytest.fixture
-def folder(config):
-    folder, _ = open_run_folder(config)
-    folder.begin(config, DATASET)
-    return folder
 
 
 def test_the_same_settings_open_it_again(folder, config):

@@ -1,5 +1,6 @@
 """Runs whose files were damaged, in this process: what they resume from, and what they refuse."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -7,33 +8,14 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from experiment import tiny_run
 
-from vae_lowlevel import train
-from vae_lowlevel.config import Config
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment import training
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best
 
-# Epochs of three steps.
-TINY = {
-    "image_size": 8,
-    "shapes_examples": 28,
-    "validation_size": 4,
-    "network": "mlp",
-    "latent_dim": 2,
-    "encoder_units": (6,),
-    "decoder_units": (6,),
-    "batch_size": 8,
-    "evaluation_batch_size": 8,
-    "export_dir": "",
-    "jit_compile": "false",
-    "learning_rate": 0.01,
-}
-
-
-def run(folder, **values):
-    train.run(Config.from_flat({**TINY, "model_dir": str(folder), **values}))
+run = functools.partial(tiny_run.run, learning_rate=0.01)
 
 
 def variables(prefix):

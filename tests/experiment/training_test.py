@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -13,6 +12,7 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
+from experiment.tiny_run import TINY, run
 
 from vae_lowlevel import assembly, cli, evaluate, inference, train
 from vae_lowlevel.config import Config
@@ -30,28 +30,6 @@ from vae_lowlevel.experiment.start import prepare_run
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.training.observers import Reporter, Summaries
 from vae_lowlevel.training.workers import Workers
-
-TINY = {
-    "image_size": 8,
-    "shapes_examples": 28,
-    "validation_size": 4,
-    "network": "mlp",
-    "latent_dim": 2,
-    "encoder_units": (6,),
-    "decoder_units": (6,),
-    "batch_size": 8,
-    "steps_per_loop": 3,
-    "evaluation_batch_size": 8,
-    "export_dir": "",
-    "prior_components": 5,
-    "jit_compile": "false",
-}
-
-
-def run(folder, **values):
-    config = Config.from_flat({**TINY, "model_dir": str(folder), **values})
-    train.run(config)
-    return config, json.loads((folder / "metrics.json").read_text())
 
 
 def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.tiny_runs import Fault, copy_state, difference, tree
+from faults.tiny_runs import Fault, check_results, copy_state, difference, tree
 
 pytestmark = pytest.mark.faults
 RUN = Path("runs", "tiny")
@@ -122,26 +122,19 @@ def train_complaint(runs, whole, cwd, fault, must_end):
     return complaint
 
 
-def finish(count, what, results):
-    """Counts and shows what was found; results: description -> complaint."""
-    wrong = [f"{name}: {complaint}" for name, complaint in results.items() if complaint]
-    count(what, cases=len(results), failed=len(wrong))
-    assert not wrong, "\n".join(wrong)
-
-
 def test_training_that_was_not_finished(runs, whole, unfinished, tmp_path, count):
     results = {}
     for name, cwd, fault in damaged_copies(unfinished, tmp_path / "run", run_files(unfinished)):
         must_end = name.startswith(("ckpt", "best", "summaries")) and fault is None
         results[name] = train_complaint(runs, whole, cwd, fault, must_end)
-    finish(count, "damage: train, unfinished run", results)
+    check_results(count, "damage: train, unfinished run", results)
 
 
 def test_training_that_was_finished(runs, whole, tmp_path, count):
     results = {}
     for name, cwd, fault in damaged_copies(whole, tmp_path / "run", run_files(whole)):
         results[name] = train_complaint(runs, whole, cwd, fault, must_end=False)
-    finish(count, "damage: train, finished run", results)
+    check_results(count, "damage: train, finished run", results)
 
 
 @pytest.mark.parametrize("kind", ["truncated", "zeroed", "deleted"])
@@ -219,4 +212,4 @@ def test_programs_on_damaged_runs(runs, whole, tmp_path, count, name):
         elif not complaint:
             complaint = refusal_complaint(outcome, before, cwd)
         results[case] = complaint
-    finish(count, f"damage: {name}", results)
+    check_results(count, f"damage: {name}", results)

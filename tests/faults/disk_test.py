@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from faults.tiny_runs import STEPS, Fault, difference, left_behind
+from faults.tiny_runs import STEPS, Fault, check_results, difference, left_behind
 
 pytestmark = pytest.mark.faults
 
@@ -61,12 +61,6 @@ def fault_complaint(runs, whole, cwd, outcome):
     return difference(whole, cwd)
 
 
-def finish(count, what, results):
-    wrong = [f"{name}: {complaint}" for name, complaint in results.items() if complaint]
-    count(what, cases=len(results), failed=len(wrong))
-    assert not wrong, "\n".join(wrong)
-
-
 def test_disks_of_several_sizes_are_full(runs, whole, tmp_path, count):
     results = {}
     for size in SIZES_KB:
@@ -75,7 +69,7 @@ def test_disks_of_several_sizes_are_full(runs, whole, tmp_path, count):
             outcome = runs.train(cwd)
             remount(cwd, "size=16m")
             results[f"{size} kB, exit {outcome.code}"] = fault_complaint(runs, whole, cwd, outcome)
-    finish(count, "full disk, sizes of a tmpfs", results)
+    check_results(count, "full disk, sizes of a tmpfs", results)
 
 
 @pytest.mark.parametrize("name", ERRNOS)
@@ -92,7 +86,7 @@ def test_writing_fails_from_an_operation_on(runs, whole, tmp_path, count, name):
             complaint = fault_complaint(runs, whole, cwd, outcome)
             results[f"{action} {at} of {operations}"] = complaint
             shutil.rmtree(cwd)
-    finish(count, f"{name} at operations", results)
+    check_results(count, f"{name} at operations", results)
 
 
 def logged_operations(runs, folder):
@@ -182,4 +176,4 @@ def test_a_short_disk_for_the_export_alone(runs, whole, tmp_path, count):
             results[f"{size} kB"] = complaint or fault_complaint(runs, whole, cwd, outcome)
             assert not left_behind(cwd) or results[f"{size} kB"]
     assert STEPS == 8
-    finish(count, "full disk of the export alone", results)
+    check_results(count, "full disk of the export alone", results)

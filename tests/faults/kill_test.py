@@ -88,17 +88,21 @@ def test_killed_at_random_moments(runs, whole, tmp_path, count, seed):
 def test_killed_again_and_again(runs, whole, tmp_path, count):
     """Killed and resumed until it ends: nothing adds up."""
     generator = random.Random(0)
+    (tmp_path / "timed").mkdir()
+    length = runs.train(tmp_path / "timed").seconds
+    shutil.rmtree(tmp_path / "timed")
     kills = 0
     for _ in range(40):
         program = runs.start("train", runs.flags, tmp_path)
         if kills < 12:
-            time.sleep(generator.uniform(0.5, 5))
+            time.sleep(generator.uniform(0.4, 0.9) * length)
             program.send(signal.SIGKILL)
         outcome = program.finish()
         if outcome.code == 0:
             break
         assert outcome.code == -signal.SIGKILL, outcome.err
         kills += 1
+    assert kills >= 3
     assert not difference(whole, tmp_path)
     assert not left_behind(tmp_path)
     count("one run killed again and again", kills=kills)

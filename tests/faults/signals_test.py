@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from faults.tiny_runs import TRAIN, Fault, Outcome, difference
+from faults.tiny_runs import TRAIN, Fault, Outcome, check_results, difference
 
 pytestmark = pytest.mark.faults
 
@@ -50,12 +50,6 @@ def resumed_complaint(runs, whole, cwd):
     return difference(whole, cwd)
 
 
-def finish(count, what, results):
-    wrong = [f"{name}: {complaint}" for name, complaint in results.items() if complaint]
-    count(what, cases=len(results), failed=len(wrong))
-    assert not wrong, "\n".join(wrong)
-
-
 @pytest.mark.parametrize("name", SIGNALS)
 def test_at_random_moments(runs, whole, tmp_path, count, name):
     """Over tracing, training, measuring, figures and export."""
@@ -75,7 +69,7 @@ def test_at_random_moments(runs, whole, tmp_path, count, name):
         complaint = stop_complaint(outcome, cwd) or resumed_complaint(runs, whole, cwd)
         results[f"{name} after {moment:.2f} of {length:.2f} s"] = complaint
         shutil.rmtree(cwd)
-    finish(count, f"{name} at random moments, exit codes {sorted(set(codes))}", results)
+    check_results(count, f"{name} at random moments, exit codes {sorted(set(codes))}", results)
 
 
 def test_at_operations_on_files(runs, whole, tmp_path, count):
@@ -94,7 +88,7 @@ def test_at_operations_on_files(runs, whole, tmp_path, count):
         complaint = stop_complaint(outcome, cwd) or resumed_complaint(runs, whole, cwd)
         results[f"{name} at operation {at} of {operations}"] = complaint
         shutil.rmtree(cwd)
-    finish(count, "signals at operations on files", results)
+    check_results(count, "signals at operations on files", results)
 
 
 @pytest.mark.parametrize("name", SIGNALS)
@@ -124,4 +118,4 @@ def test_during_start_up(tmp_path, count, name):
         if not complaint and outcome.seconds - moment > 10:
             complaint = f"{outcome.seconds - moment:.1f} s until the end"
         results[f"{name} after {moment:.2f} s"] = complaint
-    finish(count, f"{name} during start-up", results)
+    check_results(count, f"{name} during start-up", results)

@@ -10,20 +10,13 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.small_sizes import SMALL
 from tensorflow.core.protobuf import config_pb2
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import ModelConfig
 from vae_lowlevel.serving.signatures import ServingModel
 
-SMALL = {
-    "latent_dim": 3,
-    "iaf_units": (8,),
-    "iaf_context": 4,
-    "prior_components": 5,
-    "prior_flow_steps": 2,
-    "prior_flow_units": (8,),
-}
 MLP = {"network": "mlp", "encoder_units": (6,), "decoder_units": (5,)}
 CONV = {"encoder_filters": (3, 4), "encoder_units": (6,), "decoder_filters": (4, 4, 3)}
 # Each network, activation, posterior, prior and likelihood whose numbers can overflow in its way.

@@ -361,6 +361,13 @@ def _answers(folder):
     return {name: value.numpy().tobytes() for name, value in answer.items()}
 
 
+def check_results(count, what, results, **counts):
+    """Counts and shows what was found; results: description -> what is wrong, "" for nothing."""
+    wrong = [f"{name}: {complaint}" for name, complaint in results.items() if complaint]
+    count(what, cases=len(results), failed=len(wrong), **counts)
+    assert not wrong, "\n".join(wrong)
+
+
 def _digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -1,15 +1,14 @@
 """Two workers on loopback: one is killed or stopped at random moments, or waits for the other."""
 
-import contextlib
 import json
 import random
 import shutil
 import signal
-import socket
 import time
 
 import pytest
-from faults.tiny_runs import difference
+from faults.tiny_runs import check_results, difference
+from free_ports import free_ports
 
 pytestmark = pytest.mark.faults
 
@@ -17,14 +16,6 @@ MULTI_WORKER = ("--distribution_strategy=multi_worker_mirrored", "--epochs=12")
 # Within "about ten seconds" (docs/scaling.md), twice that on a machine that does other work too;
 # while the workers join each other, 60 seconds.
 MOST_SECONDS, MOST_JOIN_SECONDS = 20, 65
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def start_workers(runs, cwd, count=2):
@@ -54,12 +45,6 @@ def resumed_complaint(runs, whole, cwd):
     if [outcome.code for outcome in outcomes] != [0, 0]:
         return f"afterwards: {outcomes}"
     return difference(whole, cwd)
-
-
-def finish(count, what, results, longest):
-    wrong = [f"{name}: {complaint}" for name, complaint in results.items() if complaint]
-    count(what, cases=len(results), failed=len(wrong), longest_seconds=f"{longest:.1f}")
-    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -92,7 +77,7 @@ def test_one_of_two(runs, whole_of_two, tmp_path, count, victim, name):
         complaint = complaint or resumed_complaint(runs, whole, cwd)
         results[f"worker {victim}, {name} after {moment:.1f} of {length:.1f} s"] = complaint
         shutil.rmtree(cwd)
-    finish(count, f"two workers, {name} to one", results, longest)
+    check_results(count, f"two workers, {name} to one", results, longest_seconds=f"{longest:.1f}")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
@@ -107,10 +92,10 @@ def test_a_worker_that_waits_for_the_others(runs, tmp_path, count, name):
     seconds = time.monotonic() - start
     program.send(signal.SIGKILL)
     outcome = program.finish()
-    finish(
+    check_results(
         count,
         "a waiting worker",
         {name: outcome.complaint() or (outcome.code not in (75, 130) and f"code {outcome.code}")},
-        seconds,
+        longest_seconds=f"{seconds:.1f}",
     )
     assert seconds < 10

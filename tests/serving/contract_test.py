@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.small_sizes import SMALL
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vae_lowlevel import assembly
@@ -49,14 +50,6 @@ MODELS = {
 BY_C_API = ("conv", "conditional")
 NUM_CLASSES = 3
 CHOOSES_SIGNATURES = ("posterior", "prior", "likelihood", "model")
-SMALL = {
-    "latent_dim": 3,
-    "iaf_units": (8,),
-    "iaf_context": 4,
-    "prior_components": 5,
-    "prior_flow_steps": 2,
-    "prior_flow_units": (8,),
-}
 SMALL_NETWORKS = {
     "conv": {
         "encoder_filters": (3, 4),

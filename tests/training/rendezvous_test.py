@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from free_ports import free_ports
 
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment import interrupts
@@ -16,11 +17,7 @@ from vae_lowlevel.training.rendezvous import exit_after, wait_for_workers
 @pytest.fixture
 def addresses():
     """Three addresses of this machine that nothing uses."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(3)]
-    ports = [open_socket.getsockname()[1] for open_socket in sockets]
-    for open_socket in sockets:
-        open_socket.close()
-    return [f"localhost:{port}" for port in ports]
+    return [f"localhost:{port}" for port in free_ports(3)]
 
 
 def test_workers_meet_in_any_order(addresses):

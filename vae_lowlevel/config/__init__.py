@@ -27,6 +27,7 @@ from vae_lowlevel.config.training import TrainingConfig
 from vae_lowlevel.errors import ConfigError
 
 __all__ = [
+    "PER_WORKER",
     "Config",
     "DataConfig",
     "ModelConfig",
@@ -39,11 +40,8 @@ __all__ = [
     "digest",
 ]
 
-# What may differ between the workers of a run: places, ports, threads, and the log.
-_PER_WORKER = {
-    *("data_dir", "device_index", "export_dir", "inter_op_threads", "intra_op_threads"),
-    *("kubernetes_service", "cluster_resolver", "model_dir", "tensorflow_log", "worker_port"),
-}
+# Settings of which each worker of a run may have its own: folders have other names on each machine.
+PER_WORKER = ("data_dir", "model_dir", "export_dir", "tensorflow_log")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,8 +152,7 @@ class Config(Options):
 
     def worker_settings(self) -> dict[str, Any]:
         """Returns `{flag name: value}` of the settings that all workers of a run must share."""
-        resolved = self.resolved_flat()
-        return {name: value for name, value in resolved.items() if name not in _PER_WORKER}
+        return {name: value for name, value in self.to_flat().items() if name not in PER_WORKER}
 
     def replace(self, **changes: Any) -> Config:
         """Returns a config in which the named settings have other values; None unsets one."""

@@ -45,7 +45,7 @@ def open_run_folder(config: Config) -> tuple[RunFolder, list[str]]:
     if not files.is_folder(folder.path):
         return folder, []
     if folder.is_run():
-        # Written again at the end: a disk that fails is noticed before the work.
+        # Both are written again later: a disk that fails is noticed before the work.
         for path in (folder.data_description, folder.metrics):
             if files.is_folder(path):
                 raise RunError(f"{path} is a folder, expected a file: move it away")

@@ -7,7 +7,7 @@ import io
 import tempfile
 
 from vae_lowlevel import assembly
-from vae_lowlevel.config import Config, digest
+from vae_lowlevel.config import PER_WORKER, Config, digest
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.experiment import interrupts
@@ -40,9 +40,6 @@ from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.strategy import join_workers
 from vae_lowlevel.training.workers import Workers
 from vae_lowlevel.types import Dataset, Model
-
-# Settings that workers may have each their own of.
-PER_WORKER = ("data_dir", "model_dir", "export_dir", "tensorflow_log")
 
 
 def train_run(config: Config, folder: RunFolder) -> Model | None:
@@ -116,11 +113,8 @@ def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
 
 
 def _check_same_flags(config: Config, workers: Workers) -> None:
-    """Checks that all workers train the same; folders may have other names on each machine."""
-    flat = config.to_flat()
-    settings = [item for item in sorted(flat.items()) if item[0] not in PER_WORKER]
     workers.check_same(
-        digest(settings),
+        digest(config.worker_settings()),
         "the checksum of their flags",
         f"start all of them with the same flags; only {', '.join(PER_WORKER)} may differ",
     )

@@ -8,7 +8,7 @@ import re
 import tensorflow as tf
 
 from vae_lowlevel import files
-from vae_lowlevel.errors import RunError
+from vae_lowlevel.errors import RunError, first_line
 
 # TensorFlow's file of the latest checkpoints. It is written for TensorFlow's own tools.
 _STATE_FILE = "checkpoint"
@@ -90,7 +90,7 @@ class CheckpointFiles:
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
         except (tf.errors.OpError, IndexError, ValueError, RuntimeError) as error:
-            return f"{prefix}: {' '.join(str(error).split())}"
+            return f"{prefix}: {first_line(error)}"
         return None
 
     def save(self, checkpoint: tf.train.Checkpoint, step: int, max_to_keep: int) -> None:
@@ -110,10 +110,8 @@ class CheckpointFiles:
         try:
             files.make_folder(self._unfinished)
             checkpoint.write(os.path.join(self._unfinished, f"ckpt-{step}"))
-            # The index last, as the names sort.
-            for name in sorted(
-                n for n in files.list_folder(self._unfinished) if _FILE.fullmatch(n)
-            ):
+            # Sorted: the data first, the index last.
+            for name in sorted(filter(_FILE.fullmatch, files.list_folder(self._unfinished))):
                 path = os.path.join(self._unfinished, name)
                 files.sync(path)
                 files.rename(path, os.path.join(self._folder, name))
@@ -121,10 +119,10 @@ class CheckpointFiles:
             files.delete(self._unfinished)
             self._keep(step, max_to_keep)
         except (OSError, tf.errors.OpError) as error:
-            reason = " ".join((getattr(error, "message", None) or str(error)).split())
             raise RunError(
-                f"cannot save {prefix}: {reason}\nThe checkpoints before it are whole. Free some "
-                "space or repair the folder, then give the same command: it resumes from them."
+                f"cannot save {prefix}: {first_line(error)}\nThe checkpoints before it are whole. "
+                "Free some space or repair the folder, then give the same command: it resumes from "
+                "them."
             ) from error
 
     def set_aside(self, step: int) -> None:

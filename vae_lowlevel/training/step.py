@@ -97,7 +97,8 @@ def make_train_block(
 class _Step:
     """One step on one replica: gradients of its rows, their sum over replicas, the update.
 
-    AutoGraph converts only the functions with loops: it would take half of the time of tracing.
+    AutoGraph converts only the functions with loops; converting the others too would slow down
+    every start.
     """
 
     def __init__(self, spec: StepSpec, replicas: int, compilation: Compilation) -> None:

@@ -17,7 +17,7 @@ from vae_lowlevel.data.records.files import (
     read_class_names,
     shard_path,
 )
-from vae_lowlevel.errors import DataError
+from vae_lowlevel.errors import DataError, first_line
 from vae_lowlevel.types import Examples
 
 FRAME_BYTES = 16  # around each record: its length and two checksums
@@ -251,10 +251,10 @@ def _incomplete(file: str, reason: str) -> DataError:
 
 
 def reason_of(error: tf.errors.OpError | UnicodeDecodeError) -> str:
-    """Returns TensorFlow's error message without the name of the operation, {{...}}, before it."""
+    """Returns the first line of TensorFlow's message."""
     if isinstance(error, UnicodeDecodeError):
         return "a record that is no tf.train.Example"
-    return (error.message or str(error)).splitlines()[0].rpartition("}} ")[2]
+    return first_line(error)
 
 
 def _describe(shape: Sequence[int]) -> str:
