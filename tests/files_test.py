@@ -67,6 +67,20 @@ def test_a_file_is_durable_before_it_replaces_another(monkeypatch, tmp_path):
     assert calls == ["sync c.txt", "sync b", "sync a.txt", f"sync {tmp_path.name}"]
 
 
+def test_a_new_folder_is_durable_with_its_parents(monkeypatch, tmp_path):
+    synced, sync = [], files.sync
+
+    def note_sync(path):
+        synced.append(os.path.relpath(path, tmp_path))
+        sync(path)
+
+    monkeypatch.setattr(files, "sync", note_sync)
+    files.make_folder(str(tmp_path / "a" / "b"))
+    assert synced == ["a", "."]
+    files.make_folder(str(tmp_path / "a" / "b"))
+    assert synced == ["a", "."]
+
+
 def test_a_failed_write_leaves_the_old_file_and_names_it(monkeypatch, tmp_path):
     path = str(tmp_path / "a.txt")
     files.write(path, b"old")

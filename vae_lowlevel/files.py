@@ -65,11 +65,18 @@ def list_folder(path: str) -> list[str]:
 
 
 def make_folder(path: str) -> None:
-    """Creates a folder and its parents where they are missing."""
+    """Creates a folder and its parents where they are missing, durably on a disk."""
     if is_remote(path):
         _gfile().makedirs(path)
-    else:
-        os.makedirs(path, exist_ok=True)
+        return
+    missing = os.path.abspath(path)
+    changed = []
+    while not os.path.isdir(missing):
+        missing = os.path.dirname(missing)
+        changed.append(missing)
+    os.makedirs(path, exist_ok=True)
+    for parent in changed:
+        sync(parent)
 
 
 def delete(path: str) -> None:

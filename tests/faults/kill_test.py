@@ -95,7 +95,7 @@ def test_killed_again_and_again(runs, whole, tmp_path, count):
     for _ in range(40):
         program = runs.start("train", runs.flags, tmp_path)
         if kills < 12:
-            time.sleep(generator.uniform(0.4, 0.9) * length)
+            time.sleep(generator.uniform(0.1, 0.6) * length)
             program.send(signal.SIGKILL)
         outcome = program.finish()
         if outcome.code == 0:

@@ -70,7 +70,7 @@ def test_one_of_two(runs, whole_of_two, tmp_path, count, victim, name):
             complaint = complaint or outcomes[victim].complaint()
         if not complaint and outcomes[1 - victim].code not in allowed:
             complaint = f"exit code {outcomes[1 - victim].code}: {outcomes[1 - victim].err}"
-        has_trained = "step" in programs[0].printed()
+        has_trained = "step" in outcomes[0].out
         most = MOST_SECONDS if has_trained else MOST_JOIN_SECONDS
         if not complaint and seconds > most and is_running:
             complaint = f"the end took {seconds:.1f} s"

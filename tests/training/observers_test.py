@@ -125,3 +125,18 @@ def test_summaries_that_cannot_be_written_are_one_error_that_names_the_folder(tm
         Summaries(
             str(tmp_path / "summaries"), model, examples, tf.constant([1, 2]), lambda *_: None
         ).block(1, MEANS)
+
+
+@pytest.mark.parametrize("kind", ["scalar", "image"])
+def test_a_disk_that_fails_during_the_run_is_one_error(tmp_path, monkeypatch, kind):
+    def full(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    config = Config.from_flat({"network": "mlp", "latent_dim": 2, "encoder_units": (4,)})
+    model = assembly.build_model(config.model, (6, 6, 1), seed=0)
+    examples = Examples(np.zeros([3, 6, 6, 1], np.uint8), np.full([3], -1, np.int32))
+    grid = np.zeros([4, 4, 1], np.uint8)
+    summaries = Summaries(str(tmp_path), model, examples, tf.constant([0, 0]), lambda *_: grid)
+    monkeypatch.setattr(tf.summary, kind, full)
+    with pytest.raises(RunError, match=r"summaries to .*No space left(?s:.*)same command"):
+        summaries.epoch({"step": 2, "validation": {"elbo": -1.0}})

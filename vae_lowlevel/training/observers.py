@@ -172,7 +172,7 @@ class Summaries:
         grids = {"input": self._images, "reconstruction": self._reconstruct(self._images)}
         if self._sample is not None:
             grids["sample"] = self._sample()
-        with self._writers["validation"].as_default(np.int64(step)):
+        with self._writing("validation", step):
             for name, images in grids.items():
                 tf.summary.image(name, self._draw_grid(images.numpy(), 4)[None])
 
@@ -183,10 +183,15 @@ class Summaries:
                 writer.flush()
 
     def _write_scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
-        # Numbers of NumPy: TensorFlow keeps a tensor of every Python number that it has ever seen.
-        with self._writers[split].as_default(np.int64(step)):
+        with self._writing(split, step):
             for name, value in values.items():
                 tf.summary.scalar(name, np.float32(value))
+
+    @contextlib.contextmanager
+    def _writing(self, split: str, step: int) -> Iterator[None]:
+        # Numbers of NumPy: TensorFlow keeps a tensor of every Python number that it has ever seen.
+        with _named_folder(self._folder), self._writers[split].as_default(np.int64(step)):
+            yield
 
 
 class Profile:
