@@ -73,10 +73,10 @@ def test_a_call_that_holds_the_lock_of_python_ends_in_time():
     program = (
         "import ctypes\n"
         "from vae_lowlevel.training.rendezvous import exit_after\n"
-        "with exit_after(0.3): ctypes.PyDLL(None).usleep(30_000_000)\n"
+        "with exit_after(0.3, 'one is lost'): ctypes.PyDLL(None).usleep(30_000_000)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
-    assert (ended.returncode, ended.stderr) == (1, b"")
-    with exit_after(0.1):
+    assert (ended.returncode, ended.stderr) == (1, b"one is lost\n")
+    with exit_after(0.1, "never said"):
         pass
     threading.Event().wait(0.2)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,12 @@ JOIN_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
 _REPORT_SECONDS = 30.0
+
+_TELL = """
+import sys
+if sys.stdin.buffer.read(1):
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
 
 
 def wait_for_workers(addresses: Sequence[str], index: int) -> None:
@@ -46,15 +53,17 @@ def wait_for_workers(addresses: Sequence[str], index: int) -> None:
 
 
 @contextlib.contextmanager
-def exit_after(seconds: float) -> Iterator[None]:
+def exit_after(seconds: float, message: str) -> Iterator[None]:
     """Ends the process with exit code 1 if its body takes longer, even if no Python code can run.
 
     Args:
         seconds: longest time of the body.
+        message: printed to stderr, by a process that waits for it.
     """
-    with open(os.devnull, "w") as nowhere:
-        # Its timer is a thread without Python's lock; the traceback it writes is of no use here.
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+    command = [sys.executable, "-I", "-S", "-c", _TELL, message]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as telling:
+        # The timer is a thread without Python's lock. That it writes anything is what counts.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=telling.stdin)
         try:
             yield
         finally:

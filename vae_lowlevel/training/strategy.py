@@ -105,12 +105,11 @@ def _join_cluster(config: StrategyConfig) -> Workers:
         rpc_layer="grpc",
         num_accelerators={"GPU": gpus} if gpus else {},
     )
-    print(
-        f"worker {cluster.index} joins the others; if one of them is lost now, it exits with "
-        f"code 1 after {JOIN_SECONDS:.0f} seconds",
-        flush=True,
+    lost = (
+        f"error: worker {cluster.index} of {count} lost another one while they joined each other. "
+        "Start all of them again with the same command"
     )
-    with exit_after(JOIN_SECONDS):
+    with exit_after(JOIN_SECONDS, lost):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     return Workers(strategy, cluster.index, count)
 
