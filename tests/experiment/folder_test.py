@@ -79,6 +79,13 @@ def test_a_folder_that_is_no_run_has_no_settings(tmp_path):
         RunFolder(str(tmp_path)).read_config()
 
 
+def test_damaged_metrics_are_not_quoted_whole(folder):
+    pathlib.Path(folder.metrics).write_bytes(bytes(20_000))
+    with pytest.raises(RunError, match=r"metrics\.json: expected") as caught:
+        folder.read_metrics()
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -110,6 +110,9 @@ def train_complaint(runs, whole, cwd, fault, must_end):
     outcome = runs.train(cwd, fault=fault)
     if outcome.complaint():
         return outcome.complaint()
+    if outcome.code == 0 and "is finished" in outcome.out:
+        # What is damaged then is said by the program that needs it.
+        return "" if tree(cwd) == before else "said to be finished, but changed"
     if outcome.code == 0:
         return difference(whole, cwd)
     if must_end:

@@ -56,6 +56,8 @@ def test_the_reporter_prints_epochs_and_skipped_steps(capsys):
 
 def test_a_terminal_has_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name in ("COLUMNS", "LINES"):  # Of a wide terminal.
+        monkeypatch.setenv(name, "200")
     reporter = Reporter(total_steps=20, steps_per_epoch=10)
     reporter.begin(5)
     reporter.block(10, {**MEANS, "skipped": 0.25})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_lowlevel import files
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.fields import quote
 from vae_lowlevel.config.flags import format_flagfile, read_flagfile
 from vae_lowlevel.errors import ConfigError, RunError
 from vae_lowlevel.experiment.lock import locked
@@ -157,8 +158,8 @@ class RunFolder:
                 raise ValueError(f"class_names {class_names}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"{path}: expected a run's image_shape [H, W, C] and class_names, found {error!r}. "
-                f"The same training writes it again: {self.resume_command}"
+                f"{path}: expected a run's image_shape [H, W, C] and class_names, found "
+                f"{quote(error)}. The same training writes it again: {self.resume_command}"
             ) from error
         return DataDescription((height, width, channels), class_names)
 
@@ -175,8 +176,8 @@ class RunFolder:
             _check_metrics(metrics)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise RunError(
-                f"{self.metrics}: expected a run's metrics, found {error!r}. Delete the file and "
-                f"measure again: {self.resume_command}"
+                f"{self.metrics}: expected a run's metrics, found {quote(error)}. Delete the file "
+                f"and measure again: {self.resume_command}"
             ) from error
         return metrics
 

@@ -108,7 +108,8 @@ class CheckpointFiles:
         if not files.is_remote(parent) and not os.path.isdir(parent):
             raise RunError(f"cannot save {prefix}: {parent} was deleted or moved during the run")
         try:
-            files.make_folder(self._unfinished)
+            files.make_folder(self._folder)
+            tf.io.gfile.makedirs(self._unfinished)  # Need not outlive a loss of power.
             checkpoint.write(os.path.join(self._unfinished, f"ckpt-{step}"))
             # Sorted: the data first, the index last.
             for name in sorted(filter(_FILE.fullmatch, files.list_folder(self._unfinished))):
