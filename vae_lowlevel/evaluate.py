@@ -1,6 +1,7 @@
-"""Computes the test metrics of a run again, from its best weights.
+"""Measures the best weights of a run: test metrics, likelihood and more.
 
 python -m vae_lowlevel.evaluate --model_dir=runs/fashion
+python -m vae_lowlevel.evaluate --model_dir=runs/fashion --metrics=likelihood --examples=1000
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from vae_lowlevel.experiment.folder import RunFolder
 
 
 def run(options: EvaluateOptions) -> None:
-    """Prints the test metrics, draws the figures again and updates the run's `metrics.json`."""
+    """Prints what `--metrics` names and updates the run's `metrics.json`."""
     folder = RunFolder(options.model_dir)
     config = folder.read_config().on_one_device(options.device, options.device_index)
     if options.data_dir:
         config = config.replace(data_dir=options.data_dir)
 
-    from vae_lowlevel.experiment.results import evaluate_run, format_metrics
+    from vae_lowlevel.experiment.evaluating import evaluate_run
+    from vae_lowlevel.experiment.results import format_metrics
 
-    metrics = evaluate_run(config, folder, options.corruption, options.corruption_strength)
-    split = "test split" if options.corruption == "none" else f"test split, {options.corruption}"
-    print(f"{split}, best weights of {options.model_dir}:\n{format_metrics(metrics)}")
+    for name, metrics in evaluate_run(config, folder, options).items():
+        subject = "test split" if name == "test" else f"test split, {name}"
+        if name == "test_corrupted":
+            subject = f"test split, {options.corruption}"
+        print(f"{subject}, best weights of {options.model_dir}:\n{format_metrics(metrics)}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class ConditionedModel(Protocol):
         """Returns the posterior q(z|x) over [B, D], or the code [B, D]."""
 
     def decode(self, z: tf.Tensor) -> tfp.distributions.Distribution:
-        """Returns p(x|z) over [B, H, W, C]."""
+        """Returns p(x|z) over [..., B, H, W, C] for z [..., B, D]; a code has rank 2."""
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the one z that represents each image, [B, D]: a posterior mean or a code."""
@@ -106,7 +106,7 @@ class ConditionedVAE(ConditionedModel, Protocol):
     def sample_and_log_prob(
         self, posterior: tfp.distributions.Distribution, noise: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns z [B, D] and log q(z|x) [B] for noise of N(0, 1), float32 [B, D]."""
+        """Returns z [..., B, D] and log q(z|x) [..., B] for noise [..., B, D] of N(0, 1)."""
 
 
 class Model(Protocol):

@@ -10,15 +10,16 @@ import pytest
 
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.evaluate import EvaluateOptions
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError, Interrupted
 from vae_lowlevel.experiment.anomaly import find_normal_scores
+from vae_lowlevel.experiment.evaluating import evaluate_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best, load_model
-from vae_lowlevel.experiment.results import evaluate_run
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.training.observers import Reporter
 
@@ -110,7 +111,8 @@ def test_a_streamed_run_without_validation_is_measured_and_exported(tmp_path, re
     folder = RunFolder(str(tmp_path / "run"))
     scores = np.load(tmp_path / "run" / "anomaly_scores.npz")
     assert (scores["score"].shape, str(scores["split"])) == ((40,), "train")
-    assert evaluate_run(config, folder)["loss"] == metrics["test"]["loss"]
+    options = EvaluateOptions(model_dir=folder.path)
+    assert evaluate_run(config, folder, options)["test"]["loss"] == metrics["test"]["loss"]
     (tmp_path / "run" / "anomaly_scores.npz").unlink()
     best = load_best(folder)
     measured = find_normal_scores(ServingModel(best.model), best, folder)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from vae_lowlevel.config.fields import Options, check, option
+from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
 from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
+
+METRICS = {
+    "test": "the terms of the objective, image quality and figures, as at the end of training",
+    "likelihood": "log p(x) by importance sampling",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,9 +20,29 @@ class EvaluateOptions(Options):
     """Evaluation."""
 
     model_dir: str | None = option(None, "Run folder to evaluate.")
+    metrics: str = option(
+        "test",
+        "What is measured, separated by commas. "
+        + "; ".join(f"{name}: {text}" for name, text in METRICS.items())
+        + ".",
+    )
+    examples: int | None = option(
+        None, "Number of test images, from the first on (default: all).", at_least=1
+    )
+    seed: int = option(0, "Seed of what a measurement draws.", at_least=0, below=2**31)
+    importance_samples: int = option(
+        5000, "likelihood: number of draws of z per image.", at_least=1, at_most=10_000_000
+    )
+    decode_batch: int = option(
+        2000,
+        "likelihood: number of z that are decoded at once, of all images together; memory grows "
+        "with it.",
+        at_least=1,
+        at_most=10_000_000,
+    )
     corruption: str = option(
         "none",
-        "Corrupts the test images that the encoder sees. Reconstructions are measured against the "
+        "test: corrupts the images that the encoder sees. Reconstructions are measured against the "
         "clean images; the metrics are stored as test_corrupted.",
         choices=CORRUPTIONS,
     )
@@ -36,3 +61,19 @@ class EvaluateOptions(Options):
         check_corruption(self.corruption, self.corruption_strength)
         if not self.model_dir:
             raise ConfigError("--model_dir is needed: the run folder to evaluate")
+        unknown = [name for name in self.metric_names if name not in METRICS]
+        if unknown or not self.metric_names:
+            raise ConfigError(
+                f"--metrics must be some of {', '.join(METRICS)}, separated by commas, got "
+                f"{quote(self.metrics)}"
+            )
+        if self.corruption != "none" and "test" not in self.metric_names:
+            raise ConfigError(
+                f"--corruption={self.corruption} needs --metrics=test, got {quote(self.metrics)}"
+            )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The names in `metrics`, each once, in their order."""
+        names = (name.strip() for name in self.metrics.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -34,6 +35,36 @@ class StandardPrior(tf.Module):
         return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
 
 
+class DiagonalMixture(tfd.MixtureSameFamily):
+    """A mixture of K diagonal Gaussians whose log-density is computed by matrix products.
+
+    With z and means as distances from the mean of all means, and precisions p_k = 1 / scale_k^2,
+
+        log N(z; m_k, p_k) = -1/2 (z^2 . p_k - 2 z . (m_k p_k) + m_k^2 . p_k) + constant_k,
+
+    which is one product [N, 2 D] x [2 D, K] for all pairs, in place of N K D differences. It
+    subtracts large numbers where |m_k| is many scales: with |m_k| / scale_k = r, its rounding error
+    is about r^2 6e-8 per dimension.
+    """
+
+    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        components = self.components_distribution
+        scale, loc = components.scale.diag_part(), components.loc
+        center = tf.stop_gradient(tf.reduce_mean(loc, 0))
+        z, loc = z - center, loc - center
+        precision = tf.math.reciprocal(tf.math.square(scale))
+        quadratic = tf.einsum(
+            "...d,kd->...k",
+            tf.concat([tf.math.square(z), z], -1),
+            tf.concat([precision, -2.0 * loc * precision], -1),
+        )
+        constant = tf.reduce_sum(
+            tf.math.square(loc) * precision + math.log(2.0 * math.pi) + 2.0 * tf.math.log(scale), -1
+        )
+        log_weights = tf.math.log_softmax(self.mixture_distribution.logits_parameter())
+        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + constant), -1)
+
+
 class MixturePrior(tf.Module):
     """A learned mixture of diagonal Gaussians, sum_k w_k N(loc_k, diag(exp(log_variance_k))).
 
@@ -60,10 +91,10 @@ class MixturePrior(tf.Module):
             self.loc = tf.Variable(tf.random.stateless_normal(shape, seed), name="loc")
             self.raw_log_variance = tf.Variable(tf.zeros(shape), name="raw_log_variance")
 
-    def __call__(self) -> tfd.MixtureSameFamily:
+    def __call__(self) -> DiagonalMixture:
         """Returns the distribution over float32 [D]."""
         log_variance = soft_clip(self.raw_log_variance, LOG_VARIANCE_BOUND)
-        return tfd.MixtureSameFamily(
+        return DiagonalMixture(
             tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
             tfd.MultivariateNormalDiag(
                 tf.convert_to_tensor(self.loc), tf.math.exp(0.5 * log_variance)
@@ -130,7 +161,18 @@ class VampPrior(tf.Module):
         """Returns the distribution over float32 [D]."""
         components = self._encode(self.pseudo_inputs)
         weights = tfd.Categorical(logits=tf.zeros([self.raw_pixels.shape[0]]))
-        return tfd.MixtureSameFamily(weights, components)
+        return mixture(weights, components)
+
+
+def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.MixtureSameFamily:
+    """Returns the mixture of K Gaussians over [D], as a `DiagonalMixture` where they are diagonal.
+
+    Args:
+        weights: over K.
+        components: a batch [K] of Gaussians over [D].
+    """
+    is_diagonal = type(components) is tfd.MultivariateNormalDiag
+    return (DiagonalMixture if is_diagonal else tfd.MixtureSameFamily)(weights, components)
 
 
 class FlowPrior(tf.Module):
@@ -184,7 +226,7 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
         return tfd.MultivariateNormalTriL(distribution.loc, scale)
     if isinstance(distribution, tfd.MixtureSameFamily):
         components = tempered(distribution.components_distribution, temperature)
-        return tfd.MixtureSameFamily(distribution.mixture_distribution, components)
+        return mixture(distribution.mixture_distribution, components)
     if isinstance(distribution, FlowDistribution):
         return FlowDistribution(tempered(distribution.base, temperature), distribution.flow)
     raise TypeError(f"no temperature is defined for a {type(distribution).__name__}")

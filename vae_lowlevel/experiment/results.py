@@ -14,7 +14,6 @@ from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.batching import padded_batches
-from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.evaluation.metrics import measure_test_split
 from vae_lowlevel.experiment.anomaly import measure_normal_scores
 from vae_lowlevel.experiment.exporting import publish_model
@@ -24,7 +23,6 @@ from vae_lowlevel.objectives.input_noise import build_corruption
 from vae_lowlevel.plots.run_figures import draw_denoising, draw_run_figures
 from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.serving.signatures import ServingModel
-from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.types import Dataset, Model, Transform
 
@@ -45,12 +43,12 @@ def finish_run(
         The model with the best weights, float32.
     """
     best = load_best(folder)
-    test = _measure(config, best.model, dataset)
-    _draw(config, best.model, dataset, folder)
+    test = measure_test(config, best.model, dataset)
+    draw_test(config, best.model, dataset, folder)
     print(f"\ntest split, weights of epoch {progress.best_epoch}:\n{format_metrics(test)}")
     corrupted = {}
     if config.objective.corruption != "none":
-        metrics = _measure_corrupted(
+        metrics = measure_corrupted(
             config,
             best.model,
             dataset,
@@ -94,38 +92,11 @@ def finish_run(
     return best.model
 
 
-def evaluate_run(
-    config: Config, folder: RunFolder, corruption: str = "none", strength: float = 0.0
-) -> dict[str, Any]:
-    """Measures a run again and draws its figures; updates `metrics.json` of a finished run.
-
-    Args:
-        config: of the run, for one device.
-        folder: its folder.
-        corruption: of what the encoder sees, as `--corruption`; the metrics of corrupted images are
-            stored next to those of clean ones, as `test_corrupted`.
-        strength: of the corruption.
-
-    Returns:
-        The metrics, by name.
-    """
-    configure_runtime(config.training)
-    with deterministic_operations(config.training.deterministic):
-        folder.read_metrics()  # Refuses a damaged file before the work.
-        dataset = load_dataset(config.data)
-        model = load_best(folder).model
-        if corruption == "none":
-            metrics = _measure(config, model, dataset)
-            _draw(config, model, dataset, folder)
-            folder.update_metrics({"test": metrics})
-        else:
-            metrics = _measure_corrupted(config, model, dataset, folder, corruption, strength)
-            folder.update_metrics({"test_corrupted": metrics})
-    return metrics
-
-
 def format_metrics(metrics: dict[str, Any]) -> str:
-    """Returns the test metrics, one per line."""
+    """Returns metrics, one per line; those of a group, such as `bounds`, by group and name."""
+    for group in [name for name, value in metrics.items() if isinstance(value, dict)]:
+        metrics = {**metrics, **{f"{group}.{k}": v for k, v in metrics[group].items()}}
+        del metrics[group]
     width = max(12, *map(len, metrics)) + 1
     return "\n".join(
         f"  {name:<{width}}{value:.4f}" if isinstance(value, float) else f"  {name:<{width}}{value}"
@@ -134,9 +105,10 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     )
 
 
-def _measure(
+def measure_test(
     config: Config, model: Model, dataset: Dataset, transform: Transform | None = None
 ) -> dict[str, Any]:
+    """Returns the metrics of the test split; see `measure_test_split`."""
     batch_size = config.training.evaluation_batch_size
     return measure_test_split(
         model,
@@ -148,7 +120,7 @@ def _measure(
     )
 
 
-def _measure_corrupted(
+def measure_corrupted(
     config: Config,
     model: Model,
     dataset: Dataset,
@@ -158,11 +130,12 @@ def _measure_corrupted(
 ) -> dict[str, Any]:
     """Measures reconstructions of corrupted images, and draws some of them."""
     transform = build_corruption(corruption, strength)
-    metrics = _measure(config, model, dataset, transform)
+    metrics = measure_test(config, model, dataset, transform)
     draw_denoising(model, dataset.test, folder.figure("denoising"), transform)
     return {"corruption": corruption, "corruption_strength": strength, **metrics}
 
 
-def _draw(config: Config, model: Model, dataset: Dataset, folder: RunFolder) -> None:
+def draw_test(config: Config, model: Model, dataset: Dataset, folder: RunFolder) -> None:
+    """Draws the figures of the test split into the run folder."""
     seed = fold(make_seed(config.training.seed), "figures")
     draw_run_figures(model, dataset.test, dataset.class_names, folder.figures, seed)

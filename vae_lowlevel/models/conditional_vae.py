@@ -47,6 +47,12 @@ class ConditionalVAE(tf.Module):
     def conditioned_on(self, label: tf.Tensor) -> VariationalAutoencoder:
         """Returns the model p(z) p(x|z, label) for a batch with the labels int32 [B]."""
         one_hot = tf.one_hot(label, self.num_classes)
+
+        def decode(z: tf.Tensor) -> tf.Tensor:
+            # Several draws per example come one after another, each for the whole batch.
+            draws = tf.shape(z)[0] // tf.maximum(tf.shape(label)[0], 1)
+            return self.decoder(tf.concat([z, tf.tile(one_hot, [draws, 1])], -1))
+
         height, width, _ = self.image_shape
         planes = tf.tile(one_hot[:, None, None, :], [1, height, width, 1])
         return VariationalAutoencoder(
@@ -55,7 +61,7 @@ class ConditionalVAE(tf.Module):
             encoder=lambda image: self.encoder(tf.concat([image, planes], -1)),
             posterior=self.posterior,
             prior=self.prior,
-            decoder=lambda z: self.decoder(tf.concat([z, one_hot], -1)),
+            decoder=decode,
             likelihood=self.likelihood,
         )
 

@@ -59,8 +59,12 @@ class VariationalAutoencoder(tf.Module):
         return self.posterior(self.encoder(image))
 
     def decode(self, z: tf.Tensor) -> tfd.Distribution:
-        """Returns p(x|z) over float32 [B, H, W, C] for z float32 [B, D]."""
-        return self.likelihood(self.decoder(z))
+        """Returns p(x|z) over float32 [..., B, H, W, C] for z float32 [..., B, D]."""
+        if z.shape.rank == 2:
+            return self.likelihood(self.decoder(z))
+        parameters = self.decoder(tf.reshape(z, [-1, self.latent_dim]))
+        shape = tf.concat([tf.shape(z)[:-1], parameters.shape[1:]], 0)
+        return self.likelihood(tf.reshape(parameters, shape))
 
     @property
     def has_closed_form_kl(self) -> bool:
@@ -78,7 +82,15 @@ class VariationalAutoencoder(tf.Module):
     def sample_and_log_prob(
         self, posterior: tfd.Distribution, noise: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns z, float32 [B, D], and log q(z|x), float32 [B], for noise [B, D] of N(0, 1)."""
+        """Draws z from q(z|x) with the caller's noise; see `posteriors.sample_and_log_prob`.
+
+        Args:
+            posterior: what `encode` returned, over [B, D].
+            noise: N(0, 1), float32 [..., B, D].
+
+        Returns:
+            z, float32 [..., B, D], and log q(z|x), float32 [..., B].
+        """
         return sample_and_log_prob(posterior, noise)
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:

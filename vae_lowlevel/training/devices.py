@@ -87,8 +87,12 @@ def show_device(device: str, index: int = 0) -> None:
 
 def device_type(strategy: tf.distribute.Strategy) -> str:
     """Returns what training runs on: "TPU", "GPU" if one is visible, or "CPU"."""
-    if isinstance(strategy, tf.distribute.TPUStrategy):
-        return "TPU"
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    return "TPU" if is_tpu else visible_device_type()
+
+
+def visible_device_type() -> str:
+    """Returns what a process without a strategy computes on: "GPU" if one is visible, or "CPU"."""
     return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
 
 
