@@ -192,7 +192,7 @@ def test_bits_per_dimension_are_reported_for_grey_levels_alone():
         config = Config.from_flat({"likelihood": likelihood})
         for objective in (
             assembly.build_objective(config, IMAGE_SHAPE, 1),
-            assembly.build_final_objective(config, IMAGE_SHAPE),
+            assembly.build_final_objective(config, IMAGE_SHAPE, 1),
         ):
             bpd = objective.report({"elbo": -90.0 * np.log(2.0)}).get("bpd")
             wanted = pytest.approx(1.0) if likelihood == "discretized_logistic" else None
@@ -281,7 +281,7 @@ def test_kl_schedules_are_given_in_epochs():
         config = Config(objective=objective_config)
         objective = assembly.build_objective(config, IMAGE_SHAPE, steps_per_epoch=10)
         assert weights_at(objective, [0, 10, 20, 30, 40]) == weights
-        final = assembly.build_final_objective(config, IMAGE_SHAPE)
+        final = assembly.build_final_objective(config, IMAGE_SHAPE, 1)
         assert weights_at(final, [0, 10]) == [3, 3]
 
 
@@ -297,7 +297,7 @@ def test_objective_settings_reach_the_objective(reduction):
     )
     for objective in (
         assembly.build_objective(config, IMAGE_SHAPE, 10),
-        assembly.build_final_objective(config, IMAGE_SHAPE),
+        assembly.build_final_objective(config, IMAGE_SHAPE, 1),
     ):
         assert objective.pixel_reduction == reduction
         assert objective.free_bits == 0.25

@@ -6,10 +6,14 @@ And a run folder made by hand, with its export, for all that reads runs.
 import contextlib
 import json
 import os
+import signal
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A shell without a terminal has what it starts in the background ignore Ctrl-C, and the package
+# keeps ignored signals ignored: tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

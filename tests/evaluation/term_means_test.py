@@ -29,7 +29,7 @@ def examples():
 
 def test_every_example_counts_once(model, examples):
     means = TermMeans(
-        model, assembly.build_final_objective(CONFIG, (12, 12, 1)), batch_size=10, seed=0
+        model, assembly.build_final_objective(CONFIG, (12, 12, 1), 1), batch_size=10, seed=0
     )
     terms, z_mean = means(padded_batches(examples, 10), step=0)
     image = tf.constant(examples.image, tf.float32) / 255
@@ -59,7 +59,7 @@ def test_padding_does_not_count_in_free_bits(model, examples):
 
 
 def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
-    objective = assembly.build_final_objective(CONFIG, (12, 12, 1))
+    objective = assembly.build_final_objective(CONFIG, (12, 12, 1), 1)
 
     def measure(seed):
         means = TermMeans(model, objective, batch_size=10, seed=seed)
@@ -72,7 +72,7 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
 def test_final_metrics_take_reconstructions_from_the_posterior_mean(model, examples):
     metrics = measure_test_split(
         model,
-        assembly.build_final_objective(CONFIG, (12, 12, 1)),
+        assembly.build_final_objective(CONFIG, (12, 12, 1), 1),
         padded_batches(examples, 10),
         batch_size=10,
         seed=0,
@@ -89,7 +89,7 @@ def test_final_metrics_take_reconstructions_from_the_posterior_mean(model, examp
 
 
 def test_the_objective_sees_the_transformed_batch(model, examples):
-    objective = assembly.build_final_objective(CONFIG, (12, 12, 1))
+    objective = assembly.build_final_objective(CONFIG, (12, 12, 1), 1)
     transform = build_corruption("mask", 0.5)
 
     def measure(examples, transform=None, seed=0):

@@ -10,8 +10,10 @@ import tensorflow as tf
 from vae_lowlevel import schedules
 from vae_lowlevel.config import Config
 from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.objectives.importance_weighted import ImportanceWeighted
 from vae_lowlevel.objectives.input_noise import binarize, build_corruption, compose
 from vae_lowlevel.objectives.sparsity import Sparsity
+from vae_lowlevel.objectives.total_correlation import TotalCorrelation
 from vae_lowlevel.types import Model, Objective, Transform
 
 # (step, means of the validation split) -> score, higher is better; None where it does not compare.
@@ -35,15 +37,18 @@ def build_objective(
     if objective.capacity is not None:
         steps = objective.capacity_epochs * steps_per_epoch
         capacity = schedules.linear(objective.capacity, steps)
-    return _build(config, image_shape, kl_weight, capacity)
+    return _build(config, image_shape, steps_per_epoch, kl_weight, capacity)
 
 
-def build_final_objective(config: Config, image_shape: tuple[int, int, int]) -> Objective:
+def build_final_objective(
+    config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int
+) -> Objective:
     """Builds the objective with the final KL weight and capacity, for the test split."""
     kl_weight, capacity = config.objective.kl_weight, config.objective.capacity
     return _build(
         config,
         image_shape,
+        steps_per_epoch,
         schedules.constant(kl_weight),
         None if capacity is None else schedules.constant(capacity),
     )
@@ -52,6 +57,7 @@ def build_final_objective(config: Config, image_shape: tuple[int, int, int]) -> 
 def _build(
     config: Config,
     image_shape: tuple[int, int, int],
+    steps_per_epoch: int,
     kl_weight: schedules.Schedule,
     capacity: schedules.Schedule | None,
 ) -> Objective:
@@ -62,14 +68,26 @@ def _build(
             weight=objective.sparsity_weight,
             pixel_reduction=objective.pixel_reduction,
         )
+    if objective.objective == "tcvae":
+        examples = steps_per_epoch * config.training.batch_size
+        return TotalCorrelation(kl_weight=kl_weight, examples=examples)
     has_grey_levels = config.model.likelihood == "discretized_logistic"
+    bpd_dimensions = math.prod(image_shape) if has_grey_levels else None
+    if objective.objective in ("iwae", "dreg"):
+        return ImportanceWeighted(
+            kl_weight=kl_weight,
+            num_samples=objective.num_samples,
+            is_doubly_reparameterized=objective.objective == "dreg",
+            bpd_dimensions=bpd_dimensions,
+        )
     return Elbo(
         kl_weight=kl_weight,
+        num_samples=objective.num_samples,
         pixel_reduction=objective.pixel_reduction,
         free_bits=objective.free_bits,
         kl_estimator=objective.kl_estimator,
         capacity=capacity,
-        bpd_dimensions=math.prod(image_shape) if has_grey_levels else None,
+        bpd_dimensions=bpd_dimensions,
     )
 
 

@@ -14,11 +14,33 @@ STRENGTH_HELP = (
     "with equal probability."
 )
 
+_ELBO_ONLY = {
+    "pixel_reduction": "sum",
+    "free_bits": 0.0,
+    "capacity": None,
+    "kl_estimator": "auto",
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """Objective."""
 
+    objective: str = option(
+        "elbo",
+        "vae: what is maximised. elbo: evidence lower bound, with all options of the KL below. "
+        "iwae: importance-weighted bound of num_samples draws. dreg: the same bound, with the "
+        "doubly reparameterized gradient (less noise; posterior diagonal or full). tcvae: the ELBO "
+        "with kl_weight on the total correlation alone (beta-TCVAE; posterior diagonal, prior "
+        "standard).",
+        choices=("elbo", "iwae", "dreg", "tcvae"),
+    )
+    num_samples: int = option(
+        1,
+        "elbo, iwae, dreg: number of draws of z per example and step; the encoder runs once.",
+        at_least=1,
+        at_most=100_000,
+    )
     pixel_reduction: str = option(
         "sum",
         "sum: loss in nats per example. mean: reconstruction error per pixel (gaussian: squared "
@@ -83,6 +105,23 @@ class ObjectiveConfig:
             raise ConfigError(
                 f"--capacity={self.capacity} and --free_bits={self.free_bits} both change the KL "
                 "term of the loss: give one of the two"
+            )
+        if self.objective != "elbo":
+            self._check_other_objective()
+
+    def _check_other_objective(self) -> None:
+        """Refuses what only the ELBO has."""
+        for name, default in _ELBO_ONLY.items():
+            value = getattr(self, name)
+            if value != default:
+                raise ConfigError(
+                    f"--{name}={value} is for --objective=elbo, but --objective is "
+                    f"{self.objective}: leave out --{name}, or use --objective=elbo"
+                )
+        if self.objective == "tcvae" and self.num_samples > 1:
+            raise ConfigError(
+                f"--num_samples={self.num_samples}: --objective=tcvae draws one z per example; "
+                "leave --num_samples out"
             )
 
     @property

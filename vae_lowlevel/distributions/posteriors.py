@@ -50,6 +50,12 @@ class DiagonalPosterior(tf.Module):
         """Returns the mean, float32 [B, D]."""
         return posterior.mean()
 
+    def stopped(self, posterior: tfd.MultivariateNormalDiag) -> tfd.MultivariateNormalDiag:
+        """Returns the same distribution, whose parameters receive no gradient."""
+        return tfd.MultivariateNormalDiag(
+            tf.stop_gradient(posterior.loc), tf.stop_gradient(posterior.scale.diag_part())
+        )
+
     def parameters(self, posterior: tfd.MultivariateNormalDiag) -> dict[str, tf.Tensor]:
         """Returns `z_mean` and `z_log_var`, float32 [B, D]."""
         return {
@@ -99,6 +105,12 @@ class FullPosterior(tf.Module):
     def embedding(self, posterior: tfd.MultivariateNormalTriL) -> tf.Tensor:
         """Returns the mean, float32 [B, D]."""
         return posterior.mean()
+
+    def stopped(self, posterior: tfd.MultivariateNormalTriL) -> tfd.MultivariateNormalTriL:
+        """Returns the same distribution, whose parameters receive no gradient."""
+        return tfd.MultivariateNormalTriL(
+            tf.stop_gradient(posterior.loc), tf.stop_gradient(posterior.scale.to_dense())
+        )
 
     def parameters(self, posterior: tfd.MultivariateNormalTriL) -> dict[str, tf.Tensor]:
         """Returns `z_mean`, float32 [B, D], and `z_scale_tril`, L, float32 [B, D, D]."""

@@ -19,10 +19,10 @@ class ElboTerms(NamedTuple):
     Attributes:
         loss: what is minimised.
         elbo: -(distortion + rate), nats.
-        distortion: -log p(x|z) at one draw of z, nats.
-        rate: KL(q(z|x) || p(z)), nats. Without a closed form it is an estimate from the draw, which
-            can be negative; its mean over many examples is the KL.
-        mse: squared error per pixel and channel of the likelihood's mean.
+        distortion: -log p(x|z), nats; the mean over the draws of z.
+        rate: KL(q(z|x) || p(z)), nats. Without a closed form it is an estimate from the draws,
+            which can be negative; its mean over many examples is the KL.
+        mse: squared error per pixel and channel of the likelihood's mean, averaged over the draws.
     """
 
     loss: tf.Tensor
@@ -48,10 +48,11 @@ class Elbo:
 
     Args:
         kl_weight: step -> weight.
+        num_samples: number of draws of z per example; all terms are means over them.
         pixel_reduction: "sum" or "mean".
         free_bits: nats per latent dimension.
-        kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at one
-            draw of z; "auto" for the closed form if the model has one.
+        kl_estimator: "analytic" for the closed form; "monte_carlo" for log q(z|x) - log p(z) at the
+            draws of z; "auto" for the closed form if the model has one.
         capacity: step -> nats per example; None for no capacity. Not together with free bits.
         bpd_dimensions: H W C, for a likelihood of discrete grey levels: `report` then adds bits per
             dimension. None for any other likelihood.
@@ -73,6 +74,7 @@ class Elbo:
         self,
         *,
         kl_weight: Schedule,
+        num_samples: int = 1,
         pixel_reduction: str = "sum",
         free_bits: float = 0.0,
         kl_estimator: str = "auto",
@@ -80,6 +82,7 @@ class Elbo:
         bpd_dimensions: int | None = None,
     ) -> None:
         self.kl_weight = kl_weight
+        self.num_samples = num_samples
         self.pixel_reduction = pixel_reduction
         self.free_bits = free_bits
         self.kl_estimator = kl_estimator
@@ -108,18 +111,20 @@ class Elbo:
         """
         model = model.conditioned_on(batch.label)
         posterior = model.encode(batch.encoder_input)
-        z, log_q = model.sample_and_log_prob(
-            posterior, noise.normal("posterior", (model.latent_dim,))
-        )
+        draws = draw_noise(noise, self.num_samples, model.latent_dim)
+        # A single draw needs no axis of its own.
+        draws = draws[0] if self.num_samples == 1 else draws
+        z, log_q = model.sample_and_log_prob(posterior, draws)
         likelihood = model.decode(z)
 
         if self.is_analytic(model):
             kl = model.kl_per_dimension(posterior)
         else:
-            kl = (log_q - model.prior().log_prob(z))[:, None]
+            kl = self._mean_over_draws(log_q - model.prior().log_prob(z))[:, None]
         rate = tf.reduce_sum(kl, -1)
-        log_prob = likelihood.log_prob(batch.image)
-        mse = tf.reduce_mean(tf.math.squared_difference(likelihood.mean(), batch.image), [1, 2, 3])
+        log_prob = self._mean_over_draws(likelihood.log_prob(batch.image))
+        error = tf.math.squared_difference(likelihood.mean(), batch.image)
+        mse = self._mean_over_draws(tf.reduce_mean(error, [-3, -2, -1]))
 
         reconstruction = -log_prob
         if self.pixel_reduction == "mean":
@@ -130,6 +135,9 @@ class Elbo:
             penalised = distance_from_capacity(rate, self.capacity(step), global_mean)
         loss = reconstruction + self.kl_weight(step) * penalised
         return ElboTerms(loss=loss, elbo=log_prob - rate, distortion=-log_prob, rate=rate, mse=mse)
+
+    def _mean_over_draws(self, values: tf.Tensor) -> tf.Tensor:
+        return values if self.num_samples == 1 else tf.reduce_mean(values, 0)
 
     def report(self, means: Mapping[str, float]) -> dict[str, float]:
         """Returns the means; with `bpd_dimensions` also `bpd` = -elbo / (H W C ln 2)."""
@@ -142,6 +150,14 @@ class Elbo:
         if self.kl_estimator == "auto":
             return model.has_closed_form_kl
         return self.kl_estimator == "analytic"
+
+
+def draw_noise(noise: BatchNoise, num_samples: int, latent_dim: int) -> tf.Tensor:
+    """Draws N(0, 1) for several z per example, float32 [num_samples, B, latent_dim]."""
+    if num_samples == 1:
+        # The numbers of a shape without the axis of draws, on every device.
+        return noise.normal("posterior", (latent_dim,))[None]
+    return tf.transpose(noise.normal("posterior", (num_samples, latent_dim)), [1, 0, 2])
 
 
 def _at_least(free: float, kl: tf.Tensor, global_mean: GlobalMean) -> tf.Tensor:

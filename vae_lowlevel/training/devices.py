@@ -124,8 +124,8 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
     if device == "CPU" and replicas > 1 and config.has_batch_means:
         if wanted == "true":
             raise ConfigError(
-                f"--jit_compile=true: XLA cannot compile --free_bits, --capacity or --model="
-                f"sparse_autoencoder on {replicas} CPU replicas; use --jit_compile=auto"
+                "--jit_compile=true: XLA cannot compile --free_bits, --capacity, --objective=tcvae "
+                f"or --model=sparse_autoencoder on {replicas} CPU replicas; use --jit_compile=auto"
             )
         return "none"
     if wanted == "auto" and device == "CPU" and network != "mlp":

@@ -24,8 +24,8 @@ LINE_SECONDS = 30.0
 # Images in each grid of the summaries.
 GRID_IMAGES = 16
 
-BLOCK_TERMS = ("loss", "distortion", "rate", "reconstruction", "penalty")
-EPOCH_TERMS = ("loss", "elbo", "bpd", "distortion", "rate", "mse")
+BLOCK_TERMS = ("loss", "bound", "distortion", "rate", "reconstruction", "penalty")
+EPOCH_TERMS = ("loss", "bound", "elbo", "total_correlation", "bpd", "distortion", "rate", "mse")
 EPOCH_TERMS += ("reconstruction", "penalty", "mean_activation", "psnr")
 
 
