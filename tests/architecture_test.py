@@ -50,7 +50,7 @@ ALLOWED = {
     "__init__": set(),
 }
 FLAGS_FILES = {"config/flags.py"}
-MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 145, 12, 300
+MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 165, 12, 300
 
 # Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports,
 # of tools, of a real server and of several processes.

@@ -34,6 +34,8 @@ LARGEST_GRADIENT = 256.0
 class Noise:
     """The same noise for every way to run a step: XLA draws other numbers than TensorFlow."""
 
+    first_row, rows, global_rows = 0, B, B
+
     def normal(self, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
         return tf.constant(_generator(purpose).normal(size=[B, *shape]), tf.float32)
 

@@ -52,9 +52,16 @@ FACTORS: Mapping[str, Mapping[str, tuple[dict[str, Any], ...]]] = {
         "sparse_autoencoder": tuple(
             {"model": "sparse_autoencoder", **kind} for kind in _each("latent_activation").values()
         ),
+        "ladder": ({"model": "ladder"}, {"model": "ladder", "conditional": True}),
     },
     "precision": _values("precision"),
     "activation": _values("activation"),
+    "objective": {
+        "elbo": ({"objective": "elbo"}, {"objective": "elbo", "num_samples": 3}),
+        "iwae": ({"objective": "iwae", "num_samples": 3},),
+        "dreg": ({"objective": "dreg", "num_samples": 3},),
+        "tcvae": ({"objective": "tcvae"},),
+    },
     "pixel_reduction": _values("pixel_reduction", ObjectiveConfig),
     "kl_schedule": _values("kl_schedule", ObjectiveConfig),
     "kl_bound": {
@@ -72,7 +79,7 @@ FACTORS: Mapping[str, Mapping[str, tuple[dict[str, Any], ...]]] = {
 VALUES = {factor: tuple(values) for factor, values in FACTORS.items()}
 
 # Pairs that the settings refuse. Written by hand, so that a test notices any other refusal.
-SPARSE = ("model", "sparse_autoencoder")
+SPARSE, LADDER = ("model", "sparse_autoencoder"), ("model", "ladder")
 EXCLUDED = {
     (("posterior", "iaf"), ("prior", "vamp")),
     (("posterior", "iaf"), ("kl_estimator", "analytic")),
@@ -84,8 +91,36 @@ EXCLUDED = {
     (("prior", "mixture"), SPARSE),
     (("prior", "vamp"), SPARSE),
     (("prior", "flow"), SPARSE),
+    (("posterior", "full"), LADDER),
+    (("posterior", "iaf"), LADDER),
+    (("prior", "mixture"), LADDER),
+    (("prior", "vamp"), LADDER),
+    (("prior", "flow"), LADDER),
+    (LADDER, ("kl_estimator", "analytic")),
     (SPARSE, ("kl_bound", "free_bits")),
     (SPARSE, ("kl_bound", "capacity")),
+    *(
+        (("objective", objective), pair)
+        for objective in ("iwae", "dreg", "tcvae")
+        for pair in (
+            ("pixel_reduction", "mean"),
+            ("kl_bound", "free_bits"),
+            ("kl_bound", "capacity"),
+            ("kl_estimator", "monte_carlo"),
+            ("kl_estimator", "analytic"),
+        )
+    ),
+    (SPARSE, ("objective", "iwae")),
+    (SPARSE, ("objective", "dreg")),
+    (SPARSE, ("objective", "tcvae")),
+    (LADDER, ("objective", "dreg")),
+    (LADDER, ("objective", "tcvae")),
+    (("posterior", "iaf"), ("objective", "dreg")),
+    (("posterior", "full"), ("objective", "tcvae")),
+    (("posterior", "iaf"), ("objective", "tcvae")),
+    (("prior", "mixture"), ("objective", "tcvae")),
+    (("prior", "vamp"), ("objective", "tcvae")),
+    (("prior", "flow"), ("objective", "tcvae")),
     (("likelihood", "continuous_bernoulli"), ("binarize", "static")),
     (("likelihood", "continuous_bernoulli"), ("binarize", "dynamic")),
     (("likelihood", "gaussian"), ("binarize", "static")),
@@ -96,6 +131,8 @@ EXCLUDED = {
 
 SIZES = {
     "latent_dim": D,
+    "ladder_dims": (1, D - 1),
+    "ladder_units": (16, 16),
     "encoder_filters": (8, 8),
     "encoder_strides": (2, 2),
     "encoder_units": (32,),

@@ -18,7 +18,7 @@ from conformance_factors import FACTORS, VALUES, is_allowed
 def covering_cases() -> tuple[Case, ...]:
     """Returns the cases of the ordinary tests, which have every allowed pair of values."""
     # Of the first sixty seeds, this one needs the fewest cases.
-    return _take_turns(covering.covering_array(VALUES, is_allowed, seed=54))
+    return _take_turns(covering.covering_array(VALUES, is_allowed, seed=0))
 
 
 @functools.cache

@@ -130,6 +130,36 @@ def test_evaluate_without_corruption_gives_the_numbers_of_the_run(run):
     assert metrics(run)["test"] == before
 
 
+def test_evaluate_measures_what_is_named(run, capsys):
+    before = metrics(run)
+    flags = [f"--model_dir={run}", "--metrics=likelihood,samples", "--sampler=aggregate"]
+    flags += ["--importance_samples=20", "--examples=6", "--decode_batch=30"]
+    if is_sparse(run):
+        assert call(evaluate, evaluate.EvaluateOptions, *flags) == 2
+        assert "--metrics=likelihood needs a model with a prior" in capsys.readouterr().err
+        assert metrics(run) == before
+        return
+    assert call(evaluate, evaluate.EvaluateOptions, *flags) == 0
+    after = metrics(run)
+    assert {name: after[name] for name in before} == before
+    likelihood = after["likelihood"]
+    assert (likelihood["importance_samples"], likelihood["examples"]) == (20, 6)
+    assert list(likelihood["bounds"]) == ["1", "10", "20"]
+    assert likelihood["nll"] == -likelihood["bounds"]["20"]
+    assert set(after["samples"]) == {"prior", "aggregate"}
+    shown = capsys.readouterr().out
+    assert f"nll                      {likelihood['nll']:.4f}" in shown
+    assert "aggregate.code_nll" in shown
+
+
+@pytest.mark.parametrize("names", ["likelihod", "", "test,"])
+def test_metrics_that_do_not_exist_are_named(run, names, capsys):
+    code = call(evaluate, evaluate.EvaluateOptions, f"--model_dir={run}", f"--metrics={names}")
+    assert code == (0 if names == "test," else 2)
+    if code:
+        assert "--metrics must be some of test, likelihood" in capsys.readouterr().err
+
+
 def test_strength_above_all_pixels_is_refused(run, capsys):
     flags = [f"--model_dir={run}", "--corruption=mask", "--corruption_strength=1.5"]
     assert call(evaluate, evaluate.EvaluateOptions, *flags) == 2

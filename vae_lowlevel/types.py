@@ -92,11 +92,13 @@ class ConditionedVAE(ConditionedModel, Protocol):
 
     Attributes:
         prior: called, it returns p(z) over [D].
+        encoder: maps images to the parameters of q(z|x), [B, P].
         posterior: maps the encoder's output to q(z|x); see `distributions.posteriors`.
         has_closed_form_kl: whether `kl_per_dimension` can be computed.
     """
 
     prior: Callable[[], tfp.distributions.Distribution]
+    encoder: Callable[[tf.Tensor], tf.Tensor]
     posterior: Any
     has_closed_form_kl: bool
 

@@ -55,6 +55,18 @@ from vae_lowlevel.errors import ConfigError
             ["--kl_estimator=analytic", "--posterior=diagonal", "--prior=vamp", "--prior=standard"],
         ),
         (
+            {"model": "ladder", "kl_estimator": "analytic"},
+            ["--kl_estimator=analytic", "--model=ladder has no closed form", "or --model=vae"],
+        ),
+        (
+            {"model": "ladder", "objective": "dreg", "num_samples": 5},
+            ["--objective=dreg", "--model=ladder depend on each other", "elbo or iwae"],
+        ),
+        (
+            {"model": "ladder", "objective": "tcvae"},
+            ["--objective=tcvae", "--model=ladder depend on each other", "elbo or iwae"],
+        ),
+        (
             {"likelihood": "discretized_logistic", "binarize": "static"},
             [
                 *("--binarize=static", "--likelihood=discretized_logistic"),
@@ -157,3 +169,31 @@ def test_a_data_set_that_is_none_is_refused_with_the_list_of_those_that_are(data
     assert f"got {dataset!r}" in str(caught.value)
     for source in ("cifar10", "shapes", "folder:<path>", "npz:<path>", "records:<glob>"):
         assert source in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"objective": "iwae", "free_bits": 0.1}, "--free_bits=0.1 is for --objective=elbo"),
+        ({"objective": "dreg", "capacity": 2.0}, "--capacity=2.0 is for --objective=elbo"),
+        ({"objective": "tcvae", "pixel_reduction": "mean"}, "--pixel_reduction=mean is for"),
+        ({"objective": "iwae", "kl_estimator": "analytic"}, "--kl_estimator=analytic is for"),
+        ({"objective": "tcvae", "num_samples": 2}, "draws one z per example"),
+        ({"objective": "tcvae", "posterior": "full"}, "--posterior=diagonal and --prior=standard"),
+        ({"objective": "tcvae", "prior": "vamp"}, "they are diagonal and vamp"),
+        ({"objective": "tcvae", "accumulate_steps": 2}, "--objective=tcvae and --model=sparse"),
+        ({"objective": "dreg", "posterior": "iaf"}, "--posterior is iaf: use --objective=iwae"),
+        ({"objective": "dreg", "model": "ladder"}, "the levels of --model=ladder"),
+        ({"objective": "iwae", "model": "sparse_autoencoder"}, "is for --model=vae"),
+        ({"num_samples": 2, "model": "sparse_autoencoder"}, "--num_samples=2 is for --model=vae"),
+    ],
+)
+def test_an_objective_that_does_not_fit_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Config.from_flat(values)
+
+
+@pytest.mark.parametrize("objective", ["iwae", "dreg", "tcvae"])
+def test_other_objectives_choose_the_best_epoch_by_their_loss(objective):
+    assert Config.from_flat({"objective": objective}).best_criterion == "loss"
+    assert Config().best_criterion == "elbo"

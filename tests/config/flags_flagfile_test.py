@@ -45,12 +45,16 @@ def another_value(field):
     "unset",
     [
         # Black and white pixels are for the default likelihood alone.
-        {"epochs", "model", "capacity", "likelihood", "accumulate_steps"},
-        {"train_steps", "model", "free_bits", "binarize", "accumulate_steps"},
-        {"train_steps", "model", "free_bits", "capacity", "binarize"},
+        {"epochs", "model", "capacity", "likelihood", "accumulate_steps", "objective"},
+        {"train_steps", "model", "free_bits", "binarize", "accumulate_steps", "objective"},
+        {"train_steps", "model", "free_bits", "capacity", "binarize", "objective"},
+        {
+            *("train_steps", "model", "free_bits", "capacity", "binarize", "kl_estimator"),
+            "pixel_reduction",
+        },
         {
             *("train_steps", "conditional", "capacity", "free_bits", "binarize"),
-            *("posterior", "prior", "accumulate_steps"),
+            *("posterior", "prior", "accumulate_steps", "objective", "num_samples"),
         },
     ],
     ids=lambda names: "-".join(sorted(names)),

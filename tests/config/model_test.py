@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from vae_lowlevel.config import ModelConfig, NetworkSizes
@@ -35,6 +37,24 @@ def test_without_a_variant_resnet_is_small():
 def test_other_networks_have_16_dimensions_and_no_levels(network):
     assert ModelConfig(network=network).sizes == NetworkSizes(16, (), ())
     assert ModelConfig(network=network, latent_dim=3).sizes == NetworkSizes(3, (), ())
+
+
+@pytest.mark.parametrize("network", ["conv", "mlp", "resnet"])
+def test_the_latent_space_of_a_ladder_has_the_dimensions_of_its_levels(network):
+    model = ModelConfig(network=network, model="ladder", ladder_dims=(2, 3, 4))
+    assert model.sizes == dataclasses.replace(ModelConfig(network=network).sizes, latent_dim=9)
+    assert ModelConfig(model="ladder", latent_dim=5, ladder_dims=(2, 3)).sizes.latent_dim == 5
+    assert ModelConfig(ladder_dims=(2, 3)).sizes.latent_dim == 16
+
+
+def test_a_ladder_of_one_level_needs_no_units():
+    assert ModelConfig(model="ladder", ladder_dims=(3,), ladder_units=()).sizes.latent_dim == 3
+
+
+def test_a_ladder_has_a_prior_and_no_closed_form_of_its_kl():
+    models = [ModelConfig(model=model) for model in ("vae", "ladder", "sparse_autoencoder")]
+    assert [model.has_prior for model in models] == [True, True, False]
+    assert [model.has_closed_form_kl for model in models[:2]] == [True, False]
 
 
 def test_convolution_settings_do_not_bind_the_mlp():
@@ -95,6 +115,33 @@ def test_convolutions_may_be_none():
         (
             {"prior": "vamp", "model": "sparse_autoencoder"},
             ["--prior=vamp requires --model=vae", "--model is sparse_autoencoder", "leave out"],
+        ),
+        (
+            {"prior": "flow", "model": "ladder"},
+            ["--prior=flow requires --model=vae", "--model is ladder", "leave out --prior"],
+        ),
+        (
+            {"posterior": "full", "model": "ladder"},
+            ["--posterior=full requires --model=vae", "--model is ladder", "leave out --posterior"],
+        ),
+        (
+            {"model": "ladder", "latent_dim": 4, "ladder_dims": (2, 3)},
+            [
+                *("--latent_dim=4", "the sum of --ladder_dims=2,3, 5", "leave out --latent_dim"),
+                "change --ladder_dims",
+            ],
+        ),
+        (
+            {"model": "ladder", "ladder_dims": ()},
+            ["--ladder_dims needs at least one number for --model=ladder"],
+        ),
+        (
+            {"model": "ladder", "ladder_units": ()},
+            ["--ladder_units needs at least one number", "between 2 levels"],
+        ),
+        (
+            {"model": "ladder", "ladder_dims": (2, 0)},
+            ["--ladder_dims must be at least 1", "got (2, 0)"],
         ),
         (
             {"posterior": "iaf", "prior": "vamp"},

@@ -87,3 +87,14 @@ def test_padded_batches_count_everything_once(count, sizes, factors):
 
 def test_no_examples_give_no_batch():
     assert list(batching.padded_batches(make_examples(0, True), 4)) == []
+
+
+def test_chosen_examples_are_different_rows_in_their_order():
+    image = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
+    split = Examples(image, np.arange(50, dtype=np.int32))
+    chosen = batching.choose_examples(split, 10, seed=0)
+    assert np.all(np.diff(chosen.label) > 0)
+    assert len(chosen) == 10
+    np.testing.assert_array_equal(chosen.image.ravel(), chosen.label)
+    assert set(chosen.label) != set(batching.choose_examples(split, 10, seed=1).label)
+    np.testing.assert_array_equal(batching.choose_examples(split, 99, seed=0).label, split.label)

@@ -92,7 +92,9 @@ def test_the_bound_of_one_draw_is_the_evidence_lower_bound():
     exact_posterior = linear_gaussian_vae().encode(to_unit(EXAMPLES.image))
     kl = tfd.kl_divergence(model.encode(to_unit(EXAMPLES.image)), exact_posterior)
     expected = exact_log_likelihood() - kl.numpy()
-    np.testing.assert_allclose(bounds_of(model, 20_000, decode_batch=40_000)[:, 0], expected, atol=0.05)
+    np.testing.assert_allclose(
+        bounds_of(model, 20_000, decode_batch=40_000)[:, 0], expected, atol=0.05
+    )
 
 
 def test_batches_do_not_change_an_exact_result():
@@ -126,6 +128,7 @@ def test_draws_differ_among_images_and_chunks():
         {"prior": "mixture", "likelihood": "discretized_logistic"},
         {"conditional": True, "prior": "vamp", "likelihood": "gaussian"},
         {"network": "conv", "likelihood": "continuous_bernoulli"},
+        {"model": "ladder", "ladder_dims": (1, 1), "conditional": True},
     ],
     ids=str,
 )

@@ -45,6 +45,10 @@ MODELS = {
         (5, 3, 2),
     ),
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
+    "ladder": (
+        {"network": "mlp", "model": "ladder", "ladder_dims": (1, 2), "ladder_units": (6,)},
+        (5, 3, 1),
+    ),
 }
 # The C API runs graphs as a session does; these two have all kinds of inputs, fed from C.
 BY_C_API = ("conv", "conditional")

@@ -15,8 +15,10 @@ from vae_lowlevel.assembly.optimizers import (
     build_loss_scale,
     build_optimizer,
 )
+from vae_lowlevel.assembly.samplers import build_aggregate, build_sampler
 
 __all__ = [
+    "build_aggregate",
     "build_averaged_model",
     "build_final_objective",
     "build_float32_model",
@@ -26,6 +28,7 @@ __all__ = [
     "build_objective",
     "build_optimizer",
     "build_run_corruption",
+    "build_sampler",
     "build_score",
     "build_training_transform",
     "describe_kl",

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 from vae_lowlevel.config import Config, ModelConfig
 from vae_lowlevel.distributions import likelihoods, posteriors, priors
+from vae_lowlevel.distributions.ladder import LadderPosterior, LadderPrior
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.layers.activations import ACTIVATIONS
 from vae_lowlevel.layers.sequential import Sequential
@@ -19,6 +20,7 @@ from vae_lowlevel.models.sparse_autoencoder import SparseAutoencoder, SparseCode
 from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.networks.conv import conv_decoder, conv_encoder
 from vae_lowlevel.networks.flows import Made, coupling_network
+from vae_lowlevel.networks.ladder import bottom_up_networks, top_down_networks
 from vae_lowlevel.networks.mlp import mlp_decoder, mlp_encoder
 from vae_lowlevel.networks.resnet import resnet_decoder, resnet_encoder
 from vae_lowlevel.randomness import fold, make_seed
@@ -47,7 +49,12 @@ def build_model(
     latent_dim = config.sizes.latent_dim
     height, width, channels = image_shape
     init_seed = fold(make_seed(seed), "initial weights")
-    posterior = _build_posterior(config, fold(init_seed, "posterior"))
+    prior = None
+    if config.model == "ladder":
+        prior = _build_ladder_prior(config, fold(init_seed, "prior"))
+        posterior = _build_ladder_posterior(config, prior, fold(init_seed, "posterior"))
+    else:
+        posterior = _build_posterior(config, fold(init_seed, "posterior"))
     likelihood = _build_likelihood(config)
     encoder, decoder = _build_networks(
         config,
@@ -76,14 +83,16 @@ def build_model(
         """Returns q(z|x) of pseudo-inputs: for a conditional model, images of an unknown class."""
         return posterior(encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]])))
 
+    if prior is None:
+        prior = _build_prior(
+            config, image_shape, encode=encode_without_label, seed=fold(init_seed, "prior")
+        )
     vae = VariationalAutoencoder(
         image_shape=image_shape,
         latent_dim=latent_dim,
         encoder=encoder,
         posterior=posterior,
-        prior=_build_prior(
-            config, image_shape, encode=encode_without_label, seed=fold(init_seed, "prior")
-        ),
+        prior=prior,
         decoder=decoder,
         likelihood=likelihood,
     )
@@ -180,6 +189,28 @@ def _build_prior(
         ]
         return priors.FlowPrior(latent_dim, couplings)
     return priors.StandardPrior(latent_dim)
+
+
+def _build_ladder_prior(config: ModelConfig, seed: tf.Tensor) -> LadderPrior:
+    networks = top_down_networks(config.ladder_dims, **_ladder_settings(config), seed=seed)
+    return LadderPrior(config.ladder_dims, networks)
+
+
+def _build_ladder_posterior(
+    config: ModelConfig, prior: LadderPrior, seed: tf.Tensor
+) -> LadderPosterior:
+    networks = bottom_up_networks(config.ladder_dims, **_ladder_settings(config), seed=seed)
+    # With one level there are no features and may be no units.
+    features = config.ladder_units[0] if networks else 0
+    return LadderPosterior(config.ladder_dims, features, networks, prior.conditional)
+
+
+def _ladder_settings(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "units": config.ladder_units,
+        "activation": ACTIVATIONS[config.activation],
+        "gated": config.dense_layer == "gated",
+    }
 
 
 def _build_likelihood(config: ModelConfig) -> likelihoods.Likelihood:

@@ -97,7 +97,8 @@ class Config(Options):
     @property
     def has_batch_means(self) -> bool:
         """Whether the loss of an example depends on a mean over the whole batch."""
-        return self.objective.limits_kl or self.model.model == "sparse_autoencoder"
+        is_sparse = self.model.model == "sparse_autoencoder"
+        return self.objective.limits_kl or self.objective.objective == "tcvae" or is_sparse
 
     @property
     def best_criterion(self) -> str:
@@ -107,6 +108,7 @@ class Config(Options):
             return self.training.best_by
         is_weighted = (
             self.has_batch_means
+            or objective.objective != "elbo"
             or objective.kl_weight != 1.0
             or objective.pixel_reduction == "mean"
         )
@@ -191,6 +193,11 @@ def digest(value: Any) -> int:
 def _check_objective(config: Config) -> None:
     """Refuses an objective or data that do not fit the model."""
     model, objective, binarize = config.model, config.objective, config.data.binarize
+    if objective.kl_estimator == "analytic" and model.model == "ladder":
+        raise ConfigError(
+            "--kl_estimator=analytic: the KL of --model=ladder has no closed form; use "
+            "--kl_estimator=auto, or --model=vae"
+        )
     if objective.kl_estimator == "analytic" and not model.has_closed_form_kl:
         raise ConfigError(
             f"--kl_estimator=analytic: the KL of --posterior={model.posterior} from --prior="
@@ -208,8 +215,14 @@ def _check_objective(config: Config) -> None:
             f"--binarize={binarize} makes black and white pixels, which do not fit --likelihood="
             f"{model.likelihood}: use --likelihood=bernoulli or --binarize=none"
         )
-    if model.model == "vae":
+    if model.has_prior:
+        _check_bound(config)
         return
+    if objective.objective != "elbo" or objective.num_samples > 1:
+        raise ConfigError(
+            f"--objective={objective.objective} --num_samples={objective.num_samples} is for "
+            f"--model=vae, but --model is {model.model}; leave both out, or use --model=vae"
+        )
     if objective.limits_kl:
         raise ConfigError(
             f"--free_bits and --capacity limit the KL, but --model={model.model} has no KL; leave "
@@ -221,14 +234,34 @@ def _check_objective(config: Config) -> None:
         )
 
 
+def _check_bound(config: Config) -> None:
+    """Refuses an objective of a VAE that does not fit its distributions."""
+    model, objective = config.model, config.objective.objective
+    if model.model == "ladder" and objective in ("dreg", "tcvae"):
+        raise ConfigError(
+            f"--objective={objective} needs a Gaussian posterior, but the levels of --model=ladder "
+            "depend on each other: use --objective=elbo or iwae, or --model=vae"
+        )
+    if objective == "dreg" and model.posterior not in ("diagonal", "full"):
+        raise ConfigError(
+            f"--objective=dreg needs a Gaussian posterior, but --posterior is {model.posterior}: "
+            "use --objective=iwae, or --posterior=diagonal or full"
+        )
+    if objective == "tcvae" and (model.posterior, model.prior) != ("diagonal", "standard"):
+        raise ConfigError(
+            "--objective=tcvae needs --posterior=diagonal and --prior=standard, whose dimensions "
+            f"are independent, but they are {model.posterior} and {model.prior}"
+        )
+
+
 def _check_replicas(config: Config) -> None:
     """Refuses settings that do not work with several replicas, or with parts of a batch."""
     training, kind = config.training, config.strategy.distribution_strategy
     if training.accumulate_steps > 1 and config.has_batch_means:
         raise ConfigError(
-            f"--accumulate_steps={training.accumulate_steps}: the loss of --free_bits, --capacity "
-            "and --model=sparse_autoencoder depends on a mean over the whole batch, which a "
-            "micro-batch does not know; leave --accumulate_steps out"
+            f"--accumulate_steps={training.accumulate_steps}: the loss of --free_bits, --capacity, "
+            "--objective=tcvae and --model=sparse_autoencoder depends on a mean over the whole "
+            "batch, which a micro-batch does not know; leave --accumulate_steps out"
         )
     if training.device == "gpu" and kind != "one_device":
         raise ConfigError(

@@ -72,6 +72,11 @@ class DataConfig:
         "test images.",
         choices=("none", "static", "dynamic"),
     )
+    anomaly_class: str | None = option(
+        None,
+        "Name or number of a class whose images are removed from the training and validation "
+        "images and kept in the test images (default: none is removed).",
+    )
 
     resident_bytes: int = option(
         DEFAULT_RESIDENT_BYTES,

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 
+from vae_lowlevel.config.data import DataConfig
 from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
+from vae_lowlevel.config.sampler import (
+    COMPONENTS_HELP,
+    MOST_COMPONENTS,
+    SAMPLER_HELP,
+    SAMPLERS,
+)
 from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
 
 METRICS = {
     "test": "the terms of the objective, image quality and figures, as at the end of training",
     "likelihood": "log p(x) by importance sampling",
+    "samples": "the density of --sampler next to the prior, by the likelihood of test codes and by "
+    "the distance of its samples from the test images",
+    "decomposition": "the KL as mutual information, total correlation and KL of each dimension",
+    "latents": "accuracy of classifiers of z; reconstructions compared with a PCA",
+    "disentanglement": "shapes: how well dimensions of z represent the known factors of variation",
+    "anomaly": "how well scores of an image tell anomalies from test images; needs --ood_dataset "
+    "or --anomaly_class",
 }
 
 
@@ -40,6 +54,18 @@ class EvaluateOptions(Options):
         at_least=1,
         at_most=10_000_000,
     )
+    decomposition_draws: int = option(
+        2000, "decomposition: number of draws of z.", at_least=2, at_most=10_000_000
+    )
+    probe_examples: int = option(
+        10_000,
+        "latents: number of training images, drawn at random, to which the classifiers and the PCA "
+        "are fitted; all if there are fewer.",
+        at_least=2,
+        at_most=10_000_000,
+    )
+    sampler: str = option("prior", f"samples: {SAMPLER_HELP}", choices=SAMPLERS)
+    sampler_components: int = option(100, COMPONENTS_HELP, at_least=1, at_most=MOST_COMPONENTS)
     corruption: str = option(
         "none",
         "test: corrupts the images that the encoder sees. Reconstructions are measured against the "
@@ -47,6 +73,29 @@ class EvaluateOptions(Options):
         choices=CORRUPTIONS,
     )
     corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
+    ood_dataset: str | None = option(
+        None,
+        "anomaly: data set whose test images are the anomalies, named as by --dataset of training.",
+    )
+    anomaly_class: str | None = option(
+        None,
+        "anomaly: name or number of the class whose test images are the anomalies (default: the "
+        "class that was left out of training, if there is one).",
+        instead_of="ood_dataset",
+    )
+    anomaly_samples: int = option(
+        100,
+        "anomaly: number of draws of z per image from which the score nll is computed.",
+        at_least=1,
+        at_most=10_000_000,
+    )
+    regret_steps: int = option(
+        100,
+        "anomaly: number of steps of Adam that search the best posterior of each image, for the "
+        "score likelihood_regret.",
+        at_least=1,
+        at_most=100_000,
+    )
     device: str = option(
         "auto", "Device of the evaluation, whatever training used.", choices=DEVICES
     )
@@ -71,6 +120,17 @@ class EvaluateOptions(Options):
             raise ConfigError(
                 f"--corruption={self.corruption} needs --metrics=test, got {quote(self.metrics)}"
             )
+        if self.ood_dataset is not None:
+            try:
+                DataConfig(dataset=self.ood_dataset)
+            except ConfigError as error:
+                raise ConfigError(f"--ood_dataset: {error}") from None
+        for name in ("ood_dataset", "anomaly_class"):
+            value = getattr(self, name)
+            if value is not None and "anomaly" not in self.metric_names:
+                raise ConfigError(
+                    f"--{name}={value} needs --metrics=anomaly, got {quote(self.metrics)}"
+                )
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -6,7 +6,15 @@ import dataclasses
 import os
 
 from vae_lowlevel.config.fields import Options, check, option, quote
+from vae_lowlevel.config.sampler import (
+    COMPONENTS_HELP,
+    MOST_COMPONENTS,
+    SAMPLER_HELP,
+    SAMPLERS,
+)
 from vae_lowlevel.errors import ConfigError
+
+ANOMALY_SCORES = ("negative_elbo", "distortion", "rate", "bias_corrected")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +27,15 @@ class ExportOptions(Options):
     keep_versions: int | None = option(
         None, "Number of newest versions to keep; older ones are removed.", at_least=1
     )
+    anomaly_score: str | None = option(
+        None,
+        "Which score of an image is the output anomaly_score. negative_elbo: distortion + rate. "
+        "bias_corrected: negative_elbo, minus what an ideal decoder would leave of it (default: "
+        "negative_elbo; without a prior distortion, the only one).",
+        choices=ANOMALY_SCORES,
+    )
+    sampler: str = option("prior", SAMPLER_HELP, choices=SAMPLERS)
+    sampler_components: int = option(100, COMPONENTS_HELP, at_least=1, at_most=MOST_COMPONENTS)
     anomaly_quantile: float = option(
         0.99,
         "An image is_anomaly if it scores above this part of the run's validation images.",

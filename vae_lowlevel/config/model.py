@@ -6,7 +6,12 @@ import dataclasses
 import math
 
 from vae_lowlevel.config.fields import check, option
-from vae_lowlevel.config.network import MAX_WIDTH, NetworkSettings, check_network
+from vae_lowlevel.config.network import (
+    MAX_WIDTH,
+    NetworkSettings,
+    NetworkSizes,
+    check_network,
+)
 from vae_lowlevel.errors import ConfigError
 
 # The bounds of a learned scale, as in distributions/likelihoods.py.
@@ -21,12 +26,28 @@ class ModelConfig(NetworkSettings):
         "vae",
         "vae: variational autoencoder with q(z|x), p(z) and p(x|z). sparse_autoencoder: "
         "deterministic code with a penalty on the mean activity of its units; it cannot be "
-        "sampled.",
-        choices=("vae", "sparse_autoencoder"),
+        "sampled. ladder: hierarchical VAE, whose z has several levels, each given the levels "
+        "above it.",
+        choices=("vae", "sparse_autoencoder", "ladder"),
     )
     conditional: bool = option(
         False,
-        "vae: passes the class label to the encoder and the decoder; needs data with labels.",
+        "vae, ladder: passes the class label to the encoder and the decoder; needs data with "
+        "labels.",
+    )
+    ladder_dims: tuple[int, ...] = option(
+        (16, 32),
+        "ladder: dimensions of each level, from the top level to the bottom level. z is all levels "
+        "joined in this order; the decoder receives all of z.",
+        at_least=1,
+        at_most=MAX_WIDTH,
+    )
+    ladder_units: tuple[int, ...] = option(
+        (128,),
+        "ladder: units of each hidden layer of the networks between the levels. The first number "
+        "is also that of the features that the encoder passes to the levels above the bottom.",
+        at_least=1,
+        at_most=MAX_WIDTH,
     )
     latent_activation: str = option(
         "sigmoid",
@@ -102,9 +123,26 @@ class ModelConfig(NetworkSettings):
         _check_distributions(self)
 
     @property
+    def sizes(self) -> NetworkSizes:
+        """The sizes of the networks; the latent space of a ladder has the dimensions of all levels.
+
+        See `NetworkSettings.sizes`.
+        """
+        sizes = super().sizes
+        if self.model != "ladder":
+            return sizes
+        return dataclasses.replace(sizes, latent_dim=sum(self.ladder_dims))
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is a p(z), and with it a KL and an ELBO."""
+        return self.model != "sparse_autoencoder"
+
+    @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form: a Gaussian from N(0, I)."""
-        return self.posterior != "iaf" and self.prior == "standard"
+        is_standard = self.posterior != "iaf" and self.prior == "standard"
+        return self.model != "ladder" and is_standard
 
     @property
     def scale_kind(self) -> str:
@@ -132,10 +170,30 @@ def _check_kind(model: ModelConfig) -> None:
                 f"--{name}={value} requires --model=vae, but --model is {model.model}: leave out "
                 f"--{name}, or use --model=vae"
             )
-    if model.conditional:
+    if model.model == "ladder":
+        _check_ladder(model)
+    elif model.conditional:
         raise ConfigError(
-            f"--conditional requires --model=vae, but --model is {model.model}: leave out "
-            "--conditional, or use --model=vae"
+            f"--conditional requires --model=vae or ladder, but --model is {model.model}: leave "
+            "out --conditional, or use --model=vae"
+        )
+
+
+def _check_ladder(model: ModelConfig) -> None:
+    """Refuses levels without sizes, and another number of dimensions than theirs."""
+    if not model.ladder_dims:
+        raise ConfigError("--ladder_dims needs at least one number for --model=ladder")
+    if len(model.ladder_dims) > 1 and not model.ladder_units:
+        raise ConfigError(
+            "--ladder_units needs at least one number for the networks between "
+            f"{len(model.ladder_dims)} levels"
+        )
+    wanted = model.sizes.latent_dim
+    if model.latent_dim not in (None, wanted):
+        raise ConfigError(
+            f"--latent_dim={model.latent_dim}: with --model=ladder it is the sum of --ladder_dims="
+            f"{','.join(map(str, model.ladder_dims))}, {wanted}: leave out --latent_dim, or change "
+            "--ladder_dims"
         )
 
 

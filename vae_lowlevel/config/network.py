@@ -77,7 +77,7 @@ class NetworkSettings:
         None,
         f"Dimensions of the latent space (default: {DEFAULT_LATENT_DIM}; for resnet, by variant: "
         + ", ".join(f"{name} {variant.latent_dim}" for name, variant in VARIANTS.items())
-        + ").",
+        + "; for ladder, the sum of ladder_dims).",
         at_least=1,
         at_most=MAX_WIDTH,
     )
@@ -131,8 +131,8 @@ class NetworkSettings:
     )
     dense_layer: str = option(
         "plain",
-        "mlp: kind of the hidden layers. gated: each layer is multiplied by the sigmoid of a "
-        "second one.",
+        "mlp: kind of the hidden layers; ladder: also of those between the levels. gated: each "
+        "layer is multiplied by the sigmoid of a second one.",
         choices=("plain", "gated"),
     )
     kernel_size: int = option(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.types import Examples
+from vae_lowlevel.types import Examples, StreamedExamples
 
 
 def raw_draws(count: int, purpose: str, *numbers: int) -> np.ndarray:
@@ -134,6 +134,18 @@ class BatchOrder:
             self._batches = complete.reshape(self.steps_per_epoch, self._batch_size)
             self._epoch = epoch
         return self._batches
+
+
+def choose_examples(split: Examples | StreamedExamples, count: int, seed: int) -> Examples:
+    """Returns some examples of a split, drawn at random, in their order; all if there are fewer.
+
+    Args:
+        split: N examples, in memory or on disk.
+        count: how many are wanted.
+        seed: of the choice, in [0, 2**32).
+    """
+    chosen = permutation(len(split), "examples", seed)[:count]
+    return split[np.sort(chosen)]
 
 
 def padded_batches(examples: Examples, batch_size: int) -> Iterator[tuple[Examples, np.ndarray]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vae_lowlevel.config import DataConfig
+from vae_lowlevel.config.fields import quote
 from vae_lowlevel.data import shapes
 from vae_lowlevel.data.folder import load_folder
 from vae_lowlevel.data.images import binarize, pad_images
@@ -14,7 +17,7 @@ from vae_lowlevel.data.published import PUBLISHED, load_published
 from vae_lowlevel.data.records.dataset import is_streamed, load_streamed
 from vae_lowlevel.data.records.shards import load_records
 from vae_lowlevel.data.splits import split_test, split_validation, validation_size
-from vae_lowlevel.errors import DataError
+from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.types import Dataset, Examples
 
 
@@ -25,7 +28,9 @@ def load_dataset(config: DataConfig) -> Dataset:
     held out for test and validation depends only on the size of the data set, so all runs are
     comparable, and a smaller validation split is a subset of a larger one.
 
-    With `binarize`, pixels become black or white as `images.binarize` says.
+    With `binarize`, pixels become black or white as `images.binarize` says. With `anomaly_class`,
+    the images of that class are removed from the training and validation splits; all others are the
+    same as without it.
 
     Example:
         >>> dataset = load_dataset(DataConfig(dataset="shapes", image_size=8, shapes_examples=60))
@@ -38,12 +43,61 @@ def load_dataset(config: DataConfig) -> Dataset:
 
     Raises:
         ConfigError: `validation_size` leaves nothing to train on, `pad_to` is too small,
-            `binarize` is not possible for a stream, or the images are larger than memory.
+            `binarize` or `anomaly_class` is not possible for a stream, there is no such class, or
+            the images are larger than memory.
         DataError: files are missing, damaged or not those of the data set, or labels without names
             make too many classes.
     """
-    dataset = load_streamed(config) if is_streamed(config) else _load_resident(config)
-    return binarize(dataset, config.binarize)
+    is_stream = is_streamed(config)
+    if is_stream and config.anomaly_class is not None:
+        raise ConfigError(
+            f"--anomaly_class={config.anomaly_class} removes training images by their labels, "
+            "which needs them in memory: set --resident_bytes to at least the size of the shards, "
+            "and leave --tf_data_service out"
+        )
+    dataset = load_streamed(config) if is_stream else _load_resident(config)
+    dataset = binarize(dataset, config.binarize)
+    # Last, so that no other image is drawn or split in another way than without this setting.
+    return dataset if config.anomaly_class is None else _remove_class(dataset, config.anomaly_class)
+
+
+def find_class(name: str, class_names: Sequence[str]) -> int:
+    """Returns the number of the class that `--anomaly_class` names.
+
+    Args:
+        name: a class name, or the number of a class.
+        class_names: of the data set, in the order of the labels.
+
+    Example:
+        >>> find_class("square", ["ellipse", "square"]), find_class("0", ["ellipse", "square"])
+        (1, 0)
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if name in class_names:
+        return list(class_names).index(name)
+    if name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(class_names):
+        return int(name)
+    if not class_names:
+        raise ConfigError(f"--anomaly_class={name} needs labels, but the data set has none")
+    raise ConfigError(
+        f"--anomaly_class must be one of {', '.join(class_names)}, or its number from 0 to "
+        f"{len(class_names) - 1}, got {quote(name)}"
+    )
+
+
+def _remove_class(dataset: Dataset, name: str) -> Dataset:
+    """Removes the images of a class from the training and validation splits."""
+    number = find_class(name, dataset.class_names)
+    train = dataset.train[dataset.train.label != number]
+    validation = dataset.validation[dataset.validation.label != number]
+    if not len(train):
+        raise ConfigError(
+            f"--anomaly_class={name} removes all {len(dataset.train)} training images; name "
+            "another class"
+        )
+    return dataclasses.replace(dataset, train=train, validation=validation)
 
 
 def _load_resident(config: DataConfig) -> Dataset:

@@ -20,6 +20,7 @@ from vae_lowlevel.types import Examples
 
 CLASS_NAMES = ("ellipse", "square", "heart")
 FACTOR_NAMES = ("shape", "scale", "orientation", "x", "y")
+DISCRETE_FACTORS = ("shape",)
 
 _TRAIN_SEED, _TEST_SEED = 0, 1
 _SMALLEST_SCALE = 0.5
@@ -66,15 +67,27 @@ def draw_shapes(count: int, image_size: int, seed: int) -> Examples:
         quarter turn.
     """
     factors = _draw_factors(count, seed)
-    label = factors[:, 0].astype(np.int32)
-    image = np.empty([count, image_size, image_size, 1], np.uint8)
+    return Examples(render_factors(factors, image_size), factors[:, 0].astype(np.int32), factors)
+
+
+def render_factors(factors: np.ndarray, image_size: int) -> np.ndarray:
+    """Draws the images of given factors.
+
+    Args:
+        factors: float32 [N, 5], as `draw_shapes` returns them.
+        image_size: as in `draw_shapes`.
+
+    Returns:
+        uint8 [N, S, S, 1].
+    """
+    image = np.empty([len(factors), image_size, image_size, 1], np.uint8)
     chunk = max(1, _CHUNK_PIXELS // image_size**2)
     for index, distance in enumerate((_ellipse, _square, _heart)):
-        (matching,) = np.nonzero(label == index)
+        (matching,) = np.nonzero(factors[:, 0] == index)
         for first in range(0, len(matching), chunk):
             rows = matching[first : first + chunk]
             image[rows, :, :, 0] = _render(distance, factors[rows], image_size)
-    return Examples(image, label, factors)
+    return image
 
 
 def _draw_factors(count: int, seed: int) -> np.ndarray:

@@ -215,3 +215,9 @@ class FlowDistribution(tfd.TransformedDistribution):
         )
         self.base = base
         self.flow = flow
+
+    @classmethod
+    def _parameter_properties(cls, dtype: tf.DType, num_classes: int | None = None) -> dict:
+        del dtype, num_classes
+        part = tfp.util.BatchedComponentProperties
+        return {"base": part(), "flow": part()}

@@ -175,6 +175,35 @@ def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.Mixtu
     return (DiagonalMixture if is_diagonal else tfd.MixtureSameFamily)(weights, components)
 
 
+class AggregatePrior(tf.Module):
+    """The mixture of given Gaussian posteriors with equal weights, 1/K sum_k q(z|x_k).
+
+    Its variables are not trained.
+
+    Args:
+        loc: means, float32 [K, D].
+        scale: standard deviations, float32 [K, D], or lower-triangular scales, float32 [K, D, D].
+
+    Attributes:
+        is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
+    """
+
+    is_gaussian = False
+
+    def __init__(self, loc: tf.Tensor, scale: tf.Tensor) -> None:
+        super().__init__(name="aggregate_prior")
+        with self.name_scope:
+            self.loc = tf.Variable(loc, trainable=False, name="loc")
+            self.scale = tf.Variable(scale, trainable=False, name="scale")
+
+    def __call__(self) -> tfd.MixtureSameFamily:
+        """Returns the distribution over float32 [D]."""
+        is_diagonal = self.scale.shape.rank == 2
+        gaussian = tfd.MultivariateNormalDiag if is_diagonal else tfd.MultivariateNormalTriL
+        components = gaussian(tf.convert_to_tensor(self.loc), tf.convert_to_tensor(self.scale))
+        return mixture(tfd.Categorical(logits=tf.zeros([self.loc.shape[0]])), components)
+
+
 class FlowPrior(tf.Module):
     """N(0, I) transformed by affine couplings (RealNVP), the dimensions reversed between them.
 

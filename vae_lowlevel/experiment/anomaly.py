@@ -1,6 +1,7 @@
 """The anomaly scores of normal images, from which an export takes its threshold.
 
-The scores of the validation images are kept in the run folder, so that an export needs no data.
+The scores of the validation images are kept in the run folder, so that an export needs no data:
+one file for each kind of score and each precision.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vae_lowlevel.errors import DataError, RunError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import BestModel
 from vae_lowlevel.serving.predictor import Predictor
+from vae_lowlevel.serving.scores import choose_score
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.types import Dataset
 
@@ -61,7 +63,7 @@ def measure_normal_scores(
     scores = NormalScores(score, split, best.checkpoint)
     content = io.BytesIO()
     np.savez(content, **scores._asdict())
-    files.write(folder.anomaly_scores(best.precision), content.getvalue())
+    files.write(_path(serving_model, best, folder), content.getvalue())
     return scores
 
 
@@ -73,7 +75,7 @@ def find_normal_scores(
     Raises:
         RunError: they have to be measured, and the run's data cannot be read.
     """
-    path = folder.anomaly_scores(best.precision)
+    path = _path(serving_model, best, folder)
     if files.is_file(path):
         try:
             content = io.BytesIO(files.read(path))
@@ -94,3 +96,10 @@ def find_normal_scores(
             "Let training finish, or say where the data are with $VAE_LOWLEVEL_DATA_DIR"
         ) from error
     return measure_normal_scores(serving_model, best, dataset, folder)
+
+
+def _path(serving_model: ServingModel, best: BestModel, folder: RunFolder) -> str:
+    """Returns the path of the scores of this kind, in this precision."""
+    kind = serving_model.anomaly_score
+    is_default = kind == choose_score(best.model, None)
+    return folder.anomaly_scores(best.precision, "" if is_default else kind)

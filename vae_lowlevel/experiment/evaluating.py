@@ -3,70 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
-import tqdm
-
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.evaluate import EvaluateOptions
+from vae_lowlevel.data.batching import choose_examples, padded_batches
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.evaluation.decomposition import measure_decomposition
+from vae_lowlevel.evaluation.latents import measure_latents
 from vae_lowlevel.evaluation.likelihood import ImportanceSampling, summarize_bounds
+from vae_lowlevel.evaluation.likelihood_regret import has_gaussian_posterior
+from vae_lowlevel.evaluation.sample_quality import SampleQuality
+from vae_lowlevel.experiment.anomaly_evaluation import measure_anomaly
+from vae_lowlevel.experiment.disentanglement_evaluation import measure_run_disentanglement
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best
 from vae_lowlevel.experiment.results import draw_test, measure_corrupted, measure_test
-from vae_lowlevel.training.devices import (
-    choose_compilation,
-    configure_runtime,
-    deterministic_operations,
-    visible_device_type,
-)
-from vae_lowlevel.types import Dataset, Examples, Model
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """What is measured.
-
-    Attributes:
-        config: of the run, for one device.
-        folder: of the run.
-        dataset: of the run; its test split has the examples that are measured.
-        model: with the best weights, float32.
-        options: of the evaluation.
-    """
-
-    config: Config
-    folder: RunFolder
-    dataset: Dataset
-    model: Model
-    options: EvaluateOptions
-
-    @property
-    def jit_compile(self) -> bool:
-        """Whether XLA compiles what is measured, as it would compile the training."""
-        return choose_compilation(self.config, visible_device_type()) == "block"
-
-    @property
-    def bpd_dimensions(self) -> int | None:
-        """H W C where the likelihood is one of discrete grey levels; None where it is not."""
-        is_discrete = self.config.model.likelihood == "discretized_logistic"
-        return math.prod(self.model.image_shape) if is_discrete else None
-
-    def require_prior(self, metric: str) -> None:
-        """Refuses a model without a prior.
-
-        Raises:
-            ConfigError: the model has none.
-        """
-        if not self.model.has_prior:
-            raise ConfigError(
-                f"--metrics={metric} needs a model with a prior p(z), but --model of "
-                f"{self.folder.path} is {self.config.model.model}"
-            )
+from vae_lowlevel.experiment.samplers import MOST_CODES, draw_codes, fit_sampler
+from vae_lowlevel.experiment.subject import Subject, progress_bar
+from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 
 
 def evaluate_run(config: Config, folder: RunFolder, options: EvaluateOptions) -> dict[str, Any]:
@@ -121,8 +78,8 @@ def _measure_test(subject: Subject) -> dict[str, Any]:
     return {"test": metrics}
 
 
-def log_likelihoods(subject: Subject, examples: Examples, title: str) -> tuple[Any, list[int]]:
-    """Returns bounds of log p(x), float32 [N, K], and the K numbers of draws they are from."""
+def _measure_likelihood(subject: Subject) -> dict[str, Any]:
+    subject.require_prior("likelihood")
     options = subject.options
     estimator = ImportanceSampling(
         subject.model,
@@ -131,17 +88,76 @@ def log_likelihoods(subject: Subject, examples: Examples, title: str) -> tuple[A
         seed=options.seed,
         jit_compile=subject.jit_compile,
     )
-    progress = functools.partial(tqdm.tqdm, desc=title, dynamic_ncols=True, disable=None)
-    return estimator(examples, progress), estimator.sizes
+    bounds = estimator(subject.dataset.test, progress_bar("likelihood"))
+    return {"likelihood": summarize_bounds(bounds, estimator.sizes, subject.bpd_dimensions)}
 
 
-def _measure_likelihood(subject: Subject) -> dict[str, Any]:
-    subject.require_prior("likelihood")
-    bounds, sizes = log_likelihoods(subject, subject.dataset.test, "likelihood")
-    return {"likelihood": summarize_bounds(bounds, sizes, subject.bpd_dimensions)}
+def _measure_decomposition(subject: Subject) -> dict[str, Any]:
+    subject.require_prior("decomposition")
+    if not has_gaussian_posterior(subject.model):
+        raise ConfigError(
+            "--metrics=decomposition needs Gaussian posteriors, of --model=vae with "
+            f"--posterior=diagonal or full, but {subject.folder.path} has {subject.posterior_name}"
+        )
+    batch_size = subject.config.training.evaluation_batch_size
+    parts = measure_decomposition(
+        subject.model,
+        padded_batches(subject.dataset.test, batch_size),
+        batch_size=batch_size,
+        draws=subject.options.decomposition_draws,
+        seed=subject.options.seed,
+        progress=progress_bar("decomposition"),
+    )
+    return {"decomposition": parts}
+
+
+def _measure_latents(subject: Subject) -> dict[str, Any]:
+    if subject.dataset.num_classes:
+        subject.require_scikit_learn("latents")
+    options = subject.options
+    examples = choose_examples(subject.dataset.train, options.probe_examples, options.seed)
+    batch_size = subject.config.training.evaluation_batch_size
+    metrics = measure_latents(
+        subject.model,
+        padded_batches(examples, batch_size),
+        padded_batches(subject.dataset.test, batch_size),
+        batch_size=batch_size,
+    )
+    return {"latents": {**metrics, "probe_examples": len(examples)}}
+
+
+def _measure_samples(subject: Subject) -> dict[str, Any]:
+    subject.require_prior("samples")
+    model, dataset, options = subject.model, subject.dataset, subject.options
+    batch_size = subject.config.training.evaluation_batch_size
+    density = fit_sampler(
+        options.sampler,
+        model,
+        dataset,
+        components=options.sampler_components,
+        batch_size=batch_size,
+        seed=options.seed,
+    )
+    quality = SampleQuality(
+        model,
+        choose_examples(dataset.train, MOST_CODES, options.seed),
+        dataset.test,
+        draw_codes(model, dataset.test, batch_size, options.seed),
+        batch_size=batch_size,
+        seed=options.seed,
+    )
+    samples = {"prior": quality(model.prior)}
+    if density is not None:
+        samples[options.sampler] = quality(density)
+    return {"samples": samples}
 
 
 INSTRUMENTS: dict[str, Callable[[Subject], dict[str, Any]]] = {
     "test": _measure_test,
     "likelihood": _measure_likelihood,
+    "samples": _measure_samples,
+    "decomposition": _measure_decomposition,
+    "latents": _measure_latents,
+    "disentanglement": measure_run_disentanglement,
+    "anomaly": measure_anomaly,
 }

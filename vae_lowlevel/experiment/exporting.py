@@ -6,13 +6,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from vae_lowlevel import files
 from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.config.flags import format_flagfile
+from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment.anomaly import NormalScores, find_normal_scores
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import BestModel, load_best
+from vae_lowlevel.experiment.samplers import fit_sampler
 from vae_lowlevel.serving.model_card import RunFacts, write_model_card
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.server_files import write_server_files
@@ -33,6 +37,7 @@ def export_run(options: ExportOptions) -> str:
         The folder of the new version, `<export_dir>/<name>/<version>`.
 
     Raises:
+        ConfigError: the model does not have the score of `anomaly_score`.
         RunError: the run cannot be read, the export cannot be written, or it does not answer as
             the model does.
     """
@@ -40,6 +45,8 @@ def export_run(options: ExportOptions) -> str:
     best = load_best(folder, options.serving_precision)
     serving_model = ServingModel(
         best.model,
+        sampler=_fit_sampler(options, folder, best),
+        anomaly_score=options.anomaly_score,
         interpolation_steps=options.interpolation_steps,
         jit_compile=options.export_platforms == "xla",
     )
@@ -82,6 +89,7 @@ def publish_model(
         flagfile=format_flagfile(config),
         metrics=test_metrics,
         checkpoint=best.checkpoint,
+        sampler=options.sampler,
         anomaly_quantile=options.anomaly_quantile,
         anomaly_split=scores.split,
         precision=best.precision,
@@ -104,6 +112,21 @@ def publish_model(
     except OSError as error:
         raise RunError(f"{path} is exported, but not the settings for a server: {error}") from error
     return path
+
+
+def _fit_sampler(options: ExportOptions, folder: RunFolder, best: BestModel) -> tf.Module | None:
+    """Fits the density of `--sampler` to the run's training images; None for the prior."""
+    if options.sampler == "prior":
+        return None
+    config = folder.read_config()
+    return fit_sampler(
+        options.sampler,
+        best.model,
+        load_dataset(config.data),
+        components=options.sampler_components,
+        batch_size=config.training.evaluation_batch_size,
+        seed=config.training.seed,
+    )
 
 
 def _test_metrics(folder: RunFolder) -> Mapping[str, Any]:

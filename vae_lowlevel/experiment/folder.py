@@ -76,9 +76,15 @@ class RunFolder:
         """Returns the path of a figure, `name` without its ending."""
         return os.path.join(self.figures, f"{name}.png")
 
-    def anomaly_scores(self, precision: str) -> str:
-        """Returns the path of the scores of normal images, for hidden layers of this precision."""
-        suffix = "" if precision == "float32" else f"_{precision}"
+    def anomaly_scores(self, precision: str, kind: str = "") -> str:
+        """Returns the path of the scores of normal images.
+
+        Args:
+            precision: of the hidden layers.
+            kind: name of the score; empty for the default one of the model.
+        """
+        precision = "" if precision == "float32" else precision
+        suffix = "".join(f"_{part}" for part in (kind, precision) if part)
         return os.path.join(self.path, f"anomaly_scores{suffix}.npz")
 
     def is_run(self) -> bool:

@@ -13,7 +13,7 @@ import vae_lowlevel
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.export import ExportOptions
-from vae_lowlevel.data.batching import count_steps, padded_batches
+from vae_lowlevel.data.batching import padded_batches
 from vae_lowlevel.evaluation.metrics import measure_test_split
 from vae_lowlevel.experiment.anomaly import measure_normal_scores
 from vae_lowlevel.experiment.exporting import publish_model
@@ -115,7 +115,8 @@ def measure_test(
         assembly.build_final_objective(
             config,
             dataset.image_shape,
-            count_steps(len(dataset.train), config.training.batch_size),
+            # At least 1: a run can be measured on less data than it was trained on.
+            max(1, len(dataset.train) // config.training.batch_size),
         ),
         padded_batches(dataset.test, batch_size),
         batch_size=batch_size,

@@ -104,7 +104,8 @@ class VariationalAutoencoder(tf.Module):
         """Returns the parameters of q(z|x) by name, float32.
 
         Diagonal: `z_mean` and `z_log_var`, [B, D]. Full: `z_mean` and `z_scale_tril` [B, D, D].
-        Flow: `z_mean` and `z_log_var` of its base, and the embedding `z` [B, D].
+        Flow: `z_mean` and `z_log_var` of its base, and the embedding `z` [B, D]. Ladder: `z_mean`
+        and `z_log_var` of each level given the means of the levels above it, [B, D].
         """
         return self.posterior.parameters(self.encode(image))
 

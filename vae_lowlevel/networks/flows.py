@@ -103,8 +103,10 @@ def coupling_network(
         float32 [B, D // 2] -> shift and raw log-scale, joined, float32 [B, 2 (D - D // 2)].
     """
     first = features // 2
-    hidden = dense_stack(first, units, activation=activation, dtype=tf.float32, seed=seed)
-    last = units[-1] if units else first
-    head = Linear(last, 2 * (features - first), seed=fold(seed, "head"), name="head")
+    # Variables of several couplings need names of their own, for --freeze and --init_from.
+    with tf.name_scope(name):
+        hidden = dense_stack(first, units, activation=activation, dtype=tf.float32, seed=seed)
+        last = units[-1] if units else first
+        head = Linear(last, 2 * (features - first), seed=fold(seed, "head"), name="head")
     head.kernel.assign(HEAD_SCALE * head.kernel)
     return Sequential([*hidden, head], name=name)

@@ -15,6 +15,7 @@ class Encoding(NamedTuple):
     | diagonal | N(z_mean, diag(exp(z_log_var))) |
     | full | N(z_mean, L L^T), L = z_scale_tril |
     | flow | z_mean and z_log_var are those of its base; z is the flow's image of z_mean |
+    | ladder | z_mean and z_log_var are those of each level given the means of those above it |
 
     Attributes:
         z_mean: float32 [N, D].

@@ -12,9 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_lowlevel import files
+from vae_lowlevel.serving.scores import ANOMALY_SCORES
 from vae_lowlevel.serving.signatures import ServingModel
 
 FILE = "MODEL_CARD.md"
+
+_SAMPLERS = {
+    "prior": "the prior p(z)",
+    "gmm": "a mixture of Gaussians, fitted to codes of training images",
+    "aggregate": "the mixture of posteriors of training images",
+    "flow": "a normalising flow, fitted to codes of training images",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +37,7 @@ class RunFacts:
         flagfile: all settings of the run, as a flagfile.
         metrics: name -> value on the test split; empty if the run was not evaluated.
         checkpoint: name of the exported weights.
+        sampler: density from which z is sampled, "prior" or what was fitted to codes.
         anomaly_quantile: part of the normal images whose scores do not exceed the threshold.
         anomaly_split: the split these images are from.
         precision: number format of the hidden layers in the export.
@@ -42,6 +51,7 @@ class RunFacts:
     flagfile: str
     metrics: Mapping[str, Any]
     checkpoint: str
+    sampler: str
     anomaly_quantile: float
     anomaly_split: str
     precision: str
@@ -75,6 +85,8 @@ def write_model_card(folder: str, serving_model: ServingModel, facts: RunFacts) 
 def _head(serving_model: ServingModel, facts: RunFacts) -> str:
     height, width, channels = serving_model.model.image_shape
     parameters = sum(variable.shape.num_elements() for variable in serving_model.model.variables)
+    has_samples = serving_model.model.has_prior
+    samples = f"\n| samples | z from {_SAMPLERS[facts.sampler]} |" if has_samples else ""
     return f"""# {facts.name}
 
 A {type(serving_model.model).__name__} for images of {height} x {width} x {channels}, trained on \
@@ -87,7 +99,7 @@ A {type(serving_model.model).__name__} for images of {height} x {width} x {chann
 | likelihood | {facts.likelihood} |
 | parameters | {parameters:,} |
 | hidden layers | {facts.precision}; inputs, outputs and distributions are float32 |
-| weights | `{facts.checkpoint}` |"""
+| weights | `{facts.checkpoint}` |{samples}"""
 
 
 def _metrics(facts: RunFacts) -> str:
@@ -136,6 +148,7 @@ def _limits(serving_model: ServingModel, facts: RunFacts) -> str:
   message that names the input.
 - The model was trained on `{facts.dataset}` only. Other images are encoded and reconstructed as if
   they were from that data set.
+- `anomaly_score` is {serving_model.anomaly_score}: {ANOMALY_SCORES[serving_model.anomaly_score]}.
 - `is_anomaly` is `anomaly_score` > {threshold:.6g}, which {1.0 - facts.anomaly_quantile:.2%} of the
   {facts.anomaly_split} images exceed. An unusual image can have a low score; simple images often
   do. Test it on your own anomalies before you rely on it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from vae_lowlevel.serving.scores import SCORE_DRAWS, score_terms
+from vae_lowlevel.serving.scores import SCORE_DRAWS, best_log_probs, score_terms
 from vae_lowlevel.types import Model
 
 
@@ -45,12 +45,18 @@ class ModelFunctions:
 
     Args:
         model: the model.
+        anomaly_score: which of `scores.ANOMALY_SCORES` is the anomaly score.
         jit_compile: compile each function with XLA.
     """
 
-    def __init__(self, model: Model, *, jit_compile: bool) -> None:
+    def __init__(self, model: Model, *, anomaly_score: str, jit_compile: bool) -> None:
         self.jit_compile = jit_compile
         self._model = model
+        self._anomaly_score = anomaly_score
+        self._best_log_probs = None
+        if anomaly_score == "bias_corrected":
+            unknown = tf.constant([-1])
+            self._best_log_probs = best_log_probs(model.conditioned_on(unknown).likelihood)
         noise = tf.random.stateless_normal([SCORE_DRAWS, model.latent_dim], [0, 0])
         self._score_noise = noise.numpy()
 
@@ -77,5 +83,5 @@ class ModelFunctions:
     @on_any_batch
     def score(self, image: tf.Tensor, label: tf.Tensor | None) -> dict[str, tf.Tensor]:
         """Returns `score_terms`, with the same noise at every call."""
-        noise = tf.constant(self._score_noise)
-        return score_terms(self._model.conditioned_on(label), image, noise)
+        model, noise = self._model.conditioned_on(label), tf.constant(self._score_noise)
+        return score_terms(model, image, noise, self._anomaly_score, self._best_log_probs)

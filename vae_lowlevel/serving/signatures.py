@@ -11,6 +11,7 @@ import tensorflow as tf
 from vae_lowlevel.serving.input_checks import CheckedFunction, make_inputs
 from vae_lowlevel.serving.model_functions import ModelFunctions
 from vae_lowlevel.serving.pictures import CHANNELS
+from vae_lowlevel.serving.scores import choose_score
 from vae_lowlevel.types import Model
 
 Outputs = dict[str, tf.Tensor]
@@ -28,7 +29,7 @@ def decode(serving: ServingModel, z: tf.Tensor, label: Label = None) -> Outputs:
 
 
 def sample(serving: ServingModel, seed: tf.Tensor, label: Label = None) -> Outputs:
-    """Returns `z` float32 [B, D] from the prior and its `image`.
+    """Returns `z` float32 [B, D] from the prior, or from the `sampler`, and its `image`.
 
     A row of z depends on its seed alone, bit for bit; its image too, up to float32 rounding.
     """
@@ -38,12 +39,12 @@ def sample(serving: ServingModel, seed: tf.Tensor, label: Label = None) -> Outpu
 def sample_with_temperature(
     serving: ServingModel, seed: tf.Tensor, temperature: tf.Tensor, label: Label = None
 ) -> Outputs:
-    """Samples from the prior with its scale times the temperature, at least 0."""
+    """Samples as `sample` does, with the scale times the temperature, at least 0."""
     words = tf.bitcast(seed, tf.int32)  # [B, (low, high)]
     # Computed once per request: a learned prior may run a network.
-    prior = serving.model.prior()
+    density = serving.model.prior() if serving.sampler is None else serving.sampler()
     z = tf.map_fn(
-        lambda row: serving.model.tempered(prior, row[1]).sample(seed=row[0]),
+        lambda row: serving.model.tempered(density, row[1]).sample(seed=row[0]),
         (words, temperature),
         fn_output_signature=tf.TensorSpec([serving.model.latent_dim], tf.float32),
     )
@@ -107,31 +108,45 @@ class ServingModel(tf.Module):
 
     Args:
         model: the model, built outside any strategy's scope.
+        sampler: a `tf.Module`; called, it returns the distribution over float32 [D] from which z is
+            sampled. None for the model's prior.
+        anomaly_score: which of `scores.ANOMALY_SCORES` the output `anomaly_score` is; None for the
+            default. `bias_corrected` is computed with the weights that the model has now.
         anomaly_threshold: `anomaly_score` above which an image is an anomaly; infinity for "never".
         interpolation_steps: T, images of `interpolate`, both ends included.
         jit_compile: compile the networks within the signatures with XLA.
 
     Attributes:
+        anomaly_score: the name of the score.
         anomaly_threshold: float32 scalar, a variable of the export. Assign it before saving, after
             measuring the scores of normal images with this model.
         functions: what the signatures compute with the model.
+
+    Raises:
+        ConfigError: the model does not have this score.
     """
 
     def __init__(
         self,
         model: Model,
         *,
+        sampler: tf.Module | None = None,
+        anomaly_score: str | None = None,
         anomaly_threshold: float = math.inf,
         interpolation_steps: int = 8,
         jit_compile: bool = False,
     ) -> None:
         super().__init__(name="serving_model")
         self.model = model
+        self.sampler = sampler
         self.interpolation_steps = interpolation_steps
         self.anomaly_threshold = tf.Variable(
             anomaly_threshold, trainable=False, dtype=tf.float32, name="anomaly_threshold"
         )
-        self.functions = ModelFunctions(model, jit_compile=jit_compile)
+        self.anomaly_score = choose_score(model, anomaly_score)
+        self.functions = ModelFunctions(
+            model, anomaly_score=self.anomaly_score, jit_compile=jit_compile
+        )
         inputs = make_inputs(model)
         labels = ("label",) if model.num_classes else ()
         self._names = _names_for(model)

@@ -1,0 +1,83 @@
+"""What an evaluation measures: a trained model with its data and settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import math
+from collections.abc import Callable, Iterable
+
+import tqdm
+
+from vae_lowlevel.config import Config
+from vae_lowlevel.config.evaluate import EvaluateOptions
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.training.devices import choose_compilation, visible_device_type
+from vae_lowlevel.types import Dataset, Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        config: of the run, for one device.
+        folder: of the run.
+        dataset: of the run; its test split has the examples that are measured.
+        model: with the best weights, float32.
+        options: of the evaluation.
+    """
+
+    config: Config
+    folder: RunFolder
+    dataset: Dataset
+    model: Model
+    options: EvaluateOptions
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether XLA compiles what is measured, as it would compile the training."""
+        return choose_compilation(self.config, visible_device_type()) == "block"
+
+    @property
+    def bpd_dimensions(self) -> int | None:
+        """H W C where the likelihood is one of discrete grey levels; None where it is not."""
+        is_discrete = self.config.model.likelihood == "discretized_logistic"
+        return math.prod(self.model.image_shape) if is_discrete else None
+
+    @property
+    def posterior_name(self) -> str:
+        """The setting that decides what q(z|x) is."""
+        model = self.config.model
+        return "--model=ladder" if model.model == "ladder" else f"--posterior={model.posterior}"
+
+    def require_prior(self, metric: str) -> None:
+        """Refuses a model without a prior.
+
+        Raises:
+            ConfigError: the model has none.
+        """
+        if not self.model.has_prior:
+            raise ConfigError(
+                f"--metrics={metric} needs a model with a prior p(z), but --model of "
+                f"{self.folder.path} is {self.config.model.model}"
+            )
+
+    def require_scikit_learn(self, metric: str) -> None:
+        """Refuses to go on without the package.
+
+        Raises:
+            ConfigError: it is not installed.
+        """
+        if importlib.util.find_spec("sklearn") is None:
+            raise ConfigError(
+                f"--metrics={metric} needs scikit-learn, which is not installed: "
+                "pip install 'vae_lowlevel[evaluation]'"
+            )
+
+
+def progress_bar(title: str) -> Callable[[Iterable[int]], Iterable[int]]:
+    """Returns what wraps the numbers of batches to show a bar, where stderr is a terminal."""
+    return functools.partial(tqdm.tqdm, desc=title, dynamic_ncols=True, disable=None)
