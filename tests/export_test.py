@@ -205,8 +205,8 @@ def test_a_run_killed_after_its_version_appeared_publishes_no_second_one(
     shutil.copytree(tiny_run, tmp_path / "tiny")
     folder, exports = RunFolder(str(tmp_path / "tiny")), tmp_path / "saved_models"
     config = folder.read_config().replace(export_dir=str(exports))
-    monkeypatch.setattr(results, "_measure", lambda *_: {"elbo": -1.0})
-    monkeypatch.setattr(results, "_draw", lambda *_: None)
+    monkeypatch.setattr(results, "measure_test", lambda *_: {"elbo": -1.0})
+    monkeypatch.setattr(results, "draw_test", lambda *_: None)
     progress = types.SimpleNamespace(best_epoch=1, best_by="elbo", seconds=1.0, history=[])
     finish = functools.partial(
         results.finish_run, config, folder, load_dataset(config.data), progress

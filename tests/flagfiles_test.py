@@ -132,3 +132,9 @@ def test_flagfiles_of_papers_have_their_own_command():
     for flagfile in FLAGS.glob("papers/*.cfg"):
         command = f"# python -m vae_lowlevel.train --flagfile=flags/papers/{flagfile.name}\n"
         assert command in flagfile.read_text(encoding="utf-8")
+
+
+def test_padded_mnist_is_what_the_2d_example_sees():
+    config = parse([f"--flagfile={FLAGS / 'mnist_2d.cfg'}"], Config)
+    assert (config.data.dataset, config.data.pad_to) == ("mnist", 32)
+    assert (config.model.latent_dim, config.model.likelihood) == (2, "bernoulli")

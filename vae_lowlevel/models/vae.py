@@ -60,6 +60,7 @@ class VariationalAutoencoder(tf.Module):
 
     def decode(self, z: tf.Tensor) -> tfd.Distribution:
         """Returns p(x|z) over float32 [..., B, H, W, C] for z float32 [..., B, D]."""
+        z = tf.convert_to_tensor(z)
         if z.shape.rank == 2:
             return self.likelihood(self.decoder(z))
         parameters = self.decoder(tf.reshape(z, [-1, self.latent_dim]))
