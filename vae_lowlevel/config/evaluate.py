@@ -45,7 +45,7 @@ class EvaluateOptions(Options):
     )
     seed: int = option(0, "Seed of what a measurement draws.", at_least=0, below=2**31)
     importance_samples: int = option(
-        5000, "likelihood: number of draws of z per image.", at_least=1, at_most=10_000_000
+        5000, "likelihood: number of draws of z per image.", at_least=1, at_most=1_000_000
     )
     decode_batch: int = option(
         2000,
@@ -87,7 +87,7 @@ class EvaluateOptions(Options):
         100,
         "anomaly: number of draws of z per image from which the score nll is computed.",
         at_least=1,
-        at_most=10_000_000,
+        at_most=1_000_000,
     )
     regret_steps: int = option(
         100,

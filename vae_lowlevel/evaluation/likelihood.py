@@ -28,7 +28,7 @@ class ImportanceSampling:
         num_samples: S.
         decode_batch: most z that are decoded at once, all images together: memory grows with it.
         seed: of the draws. They also depend on the number of an image and on `decode_batch`.
-        jit_compile: whether XLA compiles the computation; faster for dense networks.
+        jit_compile: whether XLA compiles the computation.
 
     Attributes:
         sizes: the numbers of samples for which a bound is computed: 1, 10, 100, ... and S.
