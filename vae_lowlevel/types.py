@@ -6,7 +6,7 @@ Also what a pixel value means: `to_unit` maps stored pixels to what models see, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -52,6 +52,9 @@ class Batch(NamedTuple):
 # (batch, noise) -> batch: what training and evaluation do to a batch before the objective sees it.
 Transform = Callable[[Batch, BatchNoise], Batch]
 
+# Wraps the numbers of the batches that a loop goes through, to show how far it is.
+ProgressBar = Callable[[Iterable[int]], Iterable[int]]
+
 # [B, ...] -> [...]: the mean over the rows of the global batch, on all replicas.
 GlobalMean = Callable[[tf.Tensor], tf.Tensor]
 
@@ -75,7 +78,7 @@ class ConditionedModel(Protocol):
         """Returns the posterior q(z|x) over [B, D], or the code [B, D]."""
 
     def decode(self, z: tf.Tensor) -> tfp.distributions.Distribution:
-        """Returns p(x|z) over [..., B, H, W, C] for z [..., B, D]; a code has rank 2."""
+        """Returns p(x|z) over [..., B, H, W, C] for z [..., B, D]; for a code, [B, D] only."""
 
     def embed(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the one z that represents each image, [B, D]: a posterior mean or a code."""

@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
+from vae_lowlevel.data.batching import padded_batches
 from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.evaluation.decomposition import encode_posteriors
 from vae_lowlevel.experiment import samplers
 from vae_lowlevel.experiment.samplers import (
     draw_codes,
-    encode_gaussians,
     fit_density,
     fit_sampler,
 )
@@ -90,7 +91,7 @@ def test_codes_are_draws_from_the_posteriors():
     loc, scale = (value.numpy()[0] for value in (posterior.mean(), posterior.stddev()))
     np.testing.assert_allclose(codes.mean(0), loc, atol=5 * scale.max() / np.sqrt(3000))
     np.testing.assert_allclose(codes.std(0), scale, rtol=0.07)
-    means, scales = encode_gaussians(model, examples[:3], batch_size=2)
+    means, scales, *_ = encode_posteriors(model, padded_batches(examples[:3], 2), 2)
     np.testing.assert_allclose(means, np.tile(loc, [3, 1]), rtol=1e-5)
     np.testing.assert_allclose(scales, np.tile(scale, [3, 1]), rtol=1e-5)
 
@@ -101,7 +102,7 @@ def test_the_signature_sample_draws_from_the_sampler_and_scores_with_the_prior()
     plain, serving = ServingModel(model), ServingModel(model, sampler=density)
     seeds = tf.range(2000, dtype=tf.int64)
     z = serving.sample(seeds)["z"].numpy()
-    means, scales = encode_gaussians(model, dataset.train, 16)
+    means, scales, *_ = encode_posteriors(model, padded_batches(dataset.train, 16), 16)
     np.testing.assert_allclose(z.mean(0), means.mean(0), atol=5 * z.std(0).max() / np.sqrt(2000))
     variance = means.var(0) + (scales**2).mean(0)
     np.testing.assert_allclose(z.var(0), variance, rtol=0.25)

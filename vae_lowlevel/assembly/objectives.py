@@ -71,8 +71,7 @@ def _build(
     if objective.objective == "tcvae":
         examples = steps_per_epoch * config.training.batch_size
         return TotalCorrelation(kl_weight=kl_weight, examples=examples)
-    has_grey_levels = config.model.likelihood == "discretized_logistic"
-    bpd_dimensions = math.prod(image_shape) if has_grey_levels else None
+    bpd_dimensions = math.prod(image_shape) if config.model.has_grey_levels else None
     if objective.objective in ("iwae", "dreg"):
         return ImportanceWeighted(
             kl_weight=kl_weight,
@@ -130,4 +129,5 @@ def describe_kl(objective: Elbo, model: Model) -> str:
     """Returns one line on how the KL is computed, for the log."""
     if objective.is_analytic(model.conditioned_on(tf.constant([0]))):
         return "KL from its closed form"
-    return "KL from one draw of z per image (Monte Carlo): no closed form is used"
+    draws = "one draw" if objective.num_samples == 1 else f"{objective.num_samples} draws"
+    return f"KL from {draws} of z per image (Monte Carlo): no closed form is used"

@@ -49,8 +49,8 @@ class EvaluateOptions(Options):
     )
     decode_batch: int = option(
         2000,
-        "likelihood: number of z that are decoded at once, of all images together; memory grows "
-        "with it.",
+        "likelihood, anomaly: number of z that are decoded at once, of all images together; memory "
+        "grows with it.",
         at_least=1,
         at_most=10_000_000,
     )

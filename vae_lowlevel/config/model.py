@@ -139,6 +139,11 @@ class ModelConfig(NetworkSettings):
         return self.model != "sparse_autoencoder"
 
     @property
+    def has_grey_levels(self) -> bool:
+        """Whether p(x|z) is a probability of grey levels, so that there are bits per dimension."""
+        return self.likelihood == "discretized_logistic"
+
+    @property
     def has_closed_form_kl(self) -> bool:
         """Whether KL(q(z|x) || p(z)) has a closed form: a Gaussian from N(0, I)."""
         is_standard = self.posterior != "iaf" and self.prior == "standard"

@@ -69,8 +69,8 @@ class ObjectiveConfig:
     )
     kl_estimator: str = option(
         "auto",
-        "How the KL is computed. analytic: closed form. monte_carlo: log q(z|x) - log p(z) at one "
-        "sample of z. auto: analytic where there is a closed form (posterior diagonal or full, "
+        "How the KL is computed. analytic: closed form. monte_carlo: log q(z|x) - log p(z) at the "
+        "draws of z. auto: analytic where there is a closed form (posterior diagonal or full, "
         "prior standard).",
         choices=("auto", "monte_carlo", "analytic"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +12,9 @@ import tensorflow_probability as tfp
 from vae_lowlevel.evaluation.metrics import active_units
 from vae_lowlevel.evaluation.term_means import PaddedBatches
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import ConditionedVAE, Model, to_unit
+from vae_lowlevel.types import ConditionedVAE, Model, ProgressBar, to_unit
 
 tfd = tfp.distributions
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 # z whose log p(z) is computed at once: a mixture compares each of them with each component.
 PRIOR_ROWS = 1000
@@ -95,12 +92,14 @@ class AggregatePosterior:
             self._compute_log_probs, input_signature=[spec], autograph=False
         )
 
-    def log_prob(self, z: np.ndarray, progress: Progress = iter) -> tuple[np.ndarray, np.ndarray]:
+    def log_prob(
+        self, z: np.ndarray, progress: ProgressBar = iter
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Computes log q(z) and log q(z_j).
 
         Args:
             z: float32 [S, D].
-            progress: wraps the numbers of the parts of z, such as a progress bar.
+            progress: see `types.ProgressBar`.
 
         Returns:
             log q(z), float64 [S], and log q(z_j), float64 [S, D], nats.
@@ -140,7 +139,7 @@ def measure_decomposition(
     batch_size: int,
     draws: int,
     seed: int,
-    progress: Progress = iter,
+    progress: ProgressBar = iter,
 ) -> dict[str, Any]:
     """Splits the mean KL(q(z|x) || p(z)) of N images into its parts.
 
@@ -159,7 +158,7 @@ def measure_decomposition(
         batch_size: rows of every batch.
         draws: S, number of draws of z, at least 2.
         seed: of the draws.
-        progress: see `AggregatePosterior.log_prob`.
+        progress: see `types.ProgressBar`.
 
     Returns:
         In nats: `mutual_information`, I(x; z); `total_correlation`, KL(q(z) || prod_j q(z_j));
@@ -179,7 +178,7 @@ def measure_decomposition(
         bound", 2016, eq. 9 and 10.
         Chen et al., "Isolating Sources of Disentanglement in VAEs", 2018, eq. 2.
     """
-    posteriors = _encode(model, batches, batch_size)
+    posteriors = encode_posteriors(model, batches, batch_size)
     aggregate = AggregatePosterior(posteriors)
     count, dimensions = posteriors.loc.shape
     seed = fold(make_seed(seed), "decomposition")
@@ -243,7 +242,9 @@ def aggregate_moments(posteriors: GaussianPosteriors) -> tuple[np.ndarray, np.nd
     return loc.mean(0), std, float(np.abs(correlation - np.diag(np.diag(correlation))).max())
 
 
-def _encode(model: Model, batches: PaddedBatches, batch_size: int) -> GaussianPosteriors:
+def encode_posteriors(model: Model, batches: PaddedBatches, batch_size: int) -> GaussianPosteriors:
+    """Encodes images by a model with Gaussian posteriors; `batches` have `batch_size` rows each."""
+
     def encode(image: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
         conditioned: ConditionedVAE = model.conditioned_on(label)
         posterior = conditioned.encode(to_unit(image))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import Examples, Model, to_unit
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
+from vae_lowlevel.types import Examples, Model, ProgressBar, to_unit
 
 
 class ImportanceSampling:
@@ -49,7 +47,7 @@ class ImportanceSampling:
         self.sizes = sample_sizes(num_samples)
         self._model = model
         self._seed = fold(make_seed(seed), "likelihood")
-        # Few draws of many images: a decoder has no advantage from either, but the encoder has.
+        # About as many draws as images at a time: large batches for the encoder, too.
         self._draws = min(num_samples, max(1, round(math.sqrt(decode_batch))))
         self._rows = max(1, decode_batch // self._draws)
         self._chunks = -(-num_samples // self._draws)
@@ -63,23 +61,16 @@ class ImportanceSampling:
             self._compute_bounds, input_signature=specs, autograph=False, jit_compile=jit_compile
         )
 
-    def __call__(self, examples: Examples, progress: Progress = iter) -> np.ndarray:
+    def __call__(self, examples: Examples, progress: ProgressBar = iter) -> np.ndarray:
         """Returns the bounds of each image in nats, float32 [N, len(sizes)].
 
         The bound of k samples is the mean over as many disjoint groups of k draws as S has.
 
         Args:
             examples: N images, and the labels of a conditional model.
-            progress: wraps the numbers of the batches, such as a progress bar.
+            progress: see `types.ProgressBar`.
         """
-        count, bounds = len(examples), []
-        for number in progress(range(-(-count // self._rows))):
-            first = number * self._rows
-            rows = np.minimum(np.arange(first, first + self._rows), count - 1)
-            part = examples[rows]
-            values = self._bounds(part.image, part.label, tf.constant(number, tf.int32))
-            bounds.append(values.numpy()[: count - first])
-        return np.concatenate(bounds)
+        return compute_in_batches(self._bounds, examples, self._rows, progress)
 
     def _compute_bounds(self, image: tf.Tensor, label: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         model, image = self._model.conditioned_on(label), to_unit(image)
@@ -104,6 +95,33 @@ class ImportanceSampling:
         )
         log_weights = tf.reshape(log_weights.stack(), [-1, self._rows])[: self._num_samples]
         return tf.stack([mean_bound(log_weights, size) for size in self.sizes], -1)
+
+
+def compute_in_batches(
+    compute: Callable[[np.ndarray, np.ndarray, tf.Tensor], tf.Tensor],
+    examples: Examples,
+    rows: int,
+    progress: ProgressBar,
+) -> np.ndarray:
+    """Computes numbers for each image, in batches of one size.
+
+    Args:
+        compute: (image uint8 [rows, H, W, C], label int32 [rows], number of the batch int32) ->
+            [rows, ...].
+        examples: N images.
+        rows: size of a batch; the last one is padded with the last image.
+        progress: see `types.ProgressBar`.
+
+    Returns:
+        [N, ...].
+    """
+    count, values = len(examples), []
+    for number in progress(range(-(-count // rows))):
+        first = number * rows
+        part = examples[np.minimum(np.arange(first, first + rows), count - 1)]
+        computed = compute(part.image, part.label, tf.constant(number, tf.int32))
+        values.append(computed.numpy()[: count - first])
+    return np.concatenate(values)
 
 
 def sample_sizes(num_samples: int) -> list[int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.evaluation.likelihood import compute_in_batches
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import Examples, Model, to_unit
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
+from vae_lowlevel.types import Examples, Model, ProgressBar, to_unit
 
 # Of Adam, falling linearly to 0: 100 steps move a mean by up to 5, and a log-variance too.
 LEARNING_RATE = 0.1
@@ -39,7 +37,7 @@ class LikelihoodRegret:
         steps: of Adam.
         decode_batch: most z that are decoded at once, all images together: memory grows with it.
         seed: of the draws.
-        jit_compile: whether XLA compiles the computation; faster for dense networks.
+        jit_compile: whether XLA compiles the computation.
 
     References:
         Xiao, Yan, Amit, "Likelihood Regret: An Out-of-Distribution Detection Score For Variational
@@ -61,20 +59,16 @@ class LikelihoodRegret:
             self._compute_regret, input_signature=specs, autograph=False, jit_compile=jit_compile
         )
 
-    def __call__(self, examples: Examples, progress: Progress = iter) -> np.ndarray:
+    def __call__(self, examples: Examples, progress: ProgressBar = iter) -> np.ndarray:
         """Returns the regret of each image in nats, float32 [N].
 
         Args:
             examples: N images, and the labels of a conditional model.
-            progress: wraps the numbers of the batches, such as a progress bar.
+            progress: see `types.ProgressBar`.
         """
-        count, regrets = len(examples), []
-        for number in progress(range(-(-count // self._rows))):
-            first = number * self._rows
-            rows = np.minimum(np.arange(first, first + self._rows), count - 1)
-            part = examples[rows]
-            regrets.append(self._regret(part.image, part.label).numpy()[: count - first])
-        return np.concatenate(regrets)
+        return compute_in_batches(
+            lambda image, label, number: self._regret(image, label), examples, self._rows, progress
+        )
 
     def _compute_regret(self, image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         model, image = self._model.conditioned_on(label), to_unit(image)

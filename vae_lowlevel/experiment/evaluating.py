@@ -63,9 +63,8 @@ def evaluate_run(config: Config, folder: RunFolder, options: EvaluateOptions) ->
 
 
 def _measure_test(subject: Subject) -> dict[str, Any]:
-    config, folder, dataset, model, options = (
-        getattr(subject, field.name) for field in dataclasses.fields(subject)
-    )
+    config, folder, dataset = subject.config, subject.folder, subject.dataset
+    model, options = subject.model, subject.options
     if options.corruption != "none":
         metrics = measure_corrupted(
             config, model, dataset, folder, options.corruption, options.corruption_strength

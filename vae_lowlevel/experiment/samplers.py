@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
-import tqdm
 
 from vae_lowlevel import assembly
 from vae_lowlevel.data.batching import choose_examples, padded_batches, permutation
 from vae_lowlevel.errors import ConfigError, RunError
+from vae_lowlevel.evaluation.decomposition import encode_posteriors
+from vae_lowlevel.evaluation.likelihood_regret import has_gaussian_posterior
+from vae_lowlevel.experiment.subject import progress_bar
 from vae_lowlevel.optimizers.adam import Adam
 from vae_lowlevel.optimizers.clipping import clip_gradients
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
@@ -59,7 +60,7 @@ def fit_sampler(
             f"--sampler={kind} needs a model that can be sampled, which a sparse autoencoder is "
             "not; leave --sampler out"
         )
-    if kind == "aggregate" and not model.conditioned_on(tf.constant([-1])).posterior.is_gaussian:
+    if kind == "aggregate" and not has_gaussian_posterior(model):
         raise ConfigError(
             "--sampler=aggregate is a mixture of Gaussian posteriors, but those of this model are "
             "no Gaussians; use --sampler=gmm or flow"
@@ -67,7 +68,10 @@ def fit_sampler(
     count = MOST_POSTERIORS if kind == "aggregate" else MOST_CODES
     examples = choose_examples(dataset.train, count, seed)
     if kind == "aggregate":
-        return assembly.build_aggregate(*encode_gaussians(model, examples, batch_size))
+        batches = padded_batches(examples, batch_size)
+        posteriors = encode_posteriors(model, batches, batch_size)
+        scale = posteriors.scale if posteriors.scale_tril is None else posteriors.scale_tril
+        return assembly.build_aggregate(posteriors.loc, scale)
     codes = draw_codes(model, examples, batch_size, seed)
     # Examples may be sorted, by class for example.
     codes = codes[permutation(len(codes), "codes", seed)]
@@ -99,7 +103,7 @@ def fit_density(density: tf.Module, codes: np.ndarray, seed: tf.Tensor) -> float
     best = tf.Variable(-np.inf, dtype=tf.float32)
 
     @tf.function
-    def fit_block(first: tf.Tensor) -> tf.Tensor:
+    def fit_block(first: tf.Tensor) -> None:
         for offset in tf.range(_CHECK_EVERY):
             step = first + offset
             rows = tf.random.stateless_uniform(
@@ -116,11 +120,8 @@ def fit_density(density: tf.Module, codes: np.ndarray, seed: tf.Tensor) -> float
             best.assign(log_prob)
             for kept, variable in zip(best_weights, variables, strict=True):
                 kept.assign(variable)
-        return log_prob
 
-    for first in tqdm.trange(
-        *(0, _STEPS, _CHECK_EVERY), desc="sampler", dynamic_ncols=True, disable=None
-    ):
+    for first in progress_bar("sampler")(range(0, _STEPS, _CHECK_EVERY)):
         fit_block(tf.constant(first))
     if not np.isfinite(best.numpy()):
         raise RunError(
@@ -151,21 +152,3 @@ def draw_codes(model: Model, examples: Examples, batch_size: int, seed: int) -> 
             for number, (part, mask) in batches
         ]
     )
-
-
-def encode_gaussians(
-    model: Model, examples: Examples, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean [N, D] and scale [N, D], or lower-triangular [N, D, D], of each posterior."""
-
-    @tf.function(autograph=False)
-    def encode(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        posterior = model.conditioned_on(label).encode(to_unit(image))
-        is_diagonal = isinstance(posterior, tfp.distributions.MultivariateNormalDiag)
-        return posterior.mean(), posterior.stddev() if is_diagonal else posterior.scale.to_dense()
-
-    parts = [
-        tuple(value.numpy()[mask > 0] for value in encode(part.image, part.label))
-        for part, mask in padded_batches(examples, batch_size)
-    ]
-    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib.util
 import math
-from collections.abc import Callable, Iterable
 
 import tqdm
 
@@ -15,7 +14,7 @@ from vae_lowlevel.config.evaluate import EvaluateOptions
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.training.devices import visible_device_type
-from vae_lowlevel.types import Dataset, Model
+from vae_lowlevel.types import Dataset, Model, ProgressBar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +46,7 @@ class Subject:
     @property
     def bpd_dimensions(self) -> int | None:
         """H W C where the likelihood is one of discrete grey levels; None where it is not."""
-        is_discrete = self.config.model.likelihood == "discretized_logistic"
-        return math.prod(self.model.image_shape) if is_discrete else None
+        return math.prod(self.model.image_shape) if self.config.model.has_grey_levels else None
 
     @property
     def posterior_name(self) -> str:
@@ -81,6 +79,6 @@ class Subject:
             )
 
 
-def progress_bar(title: str) -> Callable[[Iterable[int]], Iterable[int]]:
+def progress_bar(title: str) -> ProgressBar:
     """Returns what wraps the numbers of batches to show a bar, where stderr is a terminal."""
     return functools.partial(tqdm.tqdm, desc=title, dynamic_ncols=True, disable=None)
