@@ -22,6 +22,7 @@ SMALL = {
     "latent_dim": 3,
     "batch_size": 20,
     "learning_rate": 0.01,
+    "figures": False,
     "jit_compile": "false",
 }
 
@@ -239,9 +240,23 @@ def test_any_config_makes_a_vae():
 
 
 def test_plot_lays_images_out_in_a_square(tmp_path):
-    plot(str(tmp_path / "grid.png"), np.zeros([5, 4, 6, 3], np.float32))
+    drawn = plot(np.zeros([5, 4, 6, 3], np.float32), str(tmp_path / "grid.png"))
     picture = tf.io.decode_png(tf.io.read_file(str(tmp_path / "grid.png")))
     assert picture.shape == (2 * 6 - 2, 3 * 8 - 2, 3)
+    np.testing.assert_array_equal(np.asarray(drawn), picture)
+
+
+def test_plot_accepts_grey_images_without_channels_and_8_bit_pixels():
+    pixels = np.arange(48, dtype=np.uint8).reshape(2, 4, 6)
+    picture = np.asarray(plot(pixels))
+    np.testing.assert_array_equal(picture[:, :6], pixels[0])
+    np.testing.assert_array_equal(np.asarray(plot(pixels[..., None] / 255.0)), picture)
+
+
+@pytest.mark.parametrize("images", ["samples.png", np.zeros([4, 6]), np.zeros([2, 4, 6, 2]), []])
+def test_plot_says_what_it_needs(images):
+    with pytest.raises(ValueError, match=r"plot\(images, path\) needs images \[N, H, W, 1 or 3\]"):
+        plot(images)
 
 
 def test_a_fit_that_was_refused_does_not_block_its_folder(tmp_path, images):
@@ -265,3 +280,149 @@ def test_fit_works_in_another_thread_than_the_main_one(images):
     thread.start()
     thread.join()
     assert len(fitted) == 1
+
+
+def test_predict_returns_what_users_of_other_libraries_expect(trained, images):
+    vae, _ = trained
+    outputs = vae(images[:3])
+    assert set(outputs) == {"reconstruction", "z_mean", "z_log_var", "z"}
+    np.testing.assert_allclose(outputs["reconstruction"], vae.reconstruct(images[:3]), atol=1e-6)
+    mean, log_var = vae.encode(images[:3])
+    np.testing.assert_array_equal(mean, outputs["z_mean"])
+    np.testing.assert_array_equal(log_var, outputs["z_log_var"])
+
+
+def test_only_independent_gaussians_unpack_into_mean_and_log_variance(images):
+    with pytest.raises(ValueError, match="use the attributes z_mean, z_scale_tril"):
+        _, _ = build(posterior="full").encode(images[:1])
+
+
+def test_one_object_scores_and_interpolates_before_and_after_loading(trained, images):
+    vae, folder = trained
+    loaded = load(str(folder))
+    assert isinstance(loaded, VAE)
+    np.testing.assert_allclose(
+        loaded.interpolate(images[:2], images[2:4], 5), vae.interpolate(images[:2], images[2:4], 5)
+    )
+    np.testing.assert_allclose(loaded.score(images[:4]).elbo, vae.score(images[:4]).elbo)
+    ends = vae.interpolate(images[:2], images[2:4], 5, path="spherical")[:, [0, -1]]
+    np.testing.assert_allclose(ends[:, 0], vae.reconstruct(images[:2]), atol=1e-5)
+    np.testing.assert_allclose(ends[:, 1], vae.reconstruct(images[2:4]), atol=1e-5)
+    assert loaded.history == vae.history
+    assert loaded.config == vae.config.replace(epochs=5)
+
+
+def test_a_loaded_run_can_be_trained_again(trained, images):
+    _, folder = trained
+    loaded = load(str(folder)).fit(images, epochs=1, verbose=False)
+    assert len(loaded.history["loss"]) == 1
+
+
+def test_samples_differ_unless_there_is_a_seed_and_cool_down_to_the_mean(trained):
+    vae, _ = trained
+    assert np.abs(vae.sample(4) - vae.sample(4)).max() > 1e-3
+    np.testing.assert_array_equal(vae.sample(4, seed=3), vae.sample(4, seed=3))
+    coldest = vae.sample(2, seed=3, temperature=0.0)
+    np.testing.assert_allclose(coldest, vae.decode(np.zeros([2, 3], np.float32)), atol=1e-5)
+    z = vae.sample_latents(4, seed=3)
+    np.testing.assert_allclose(vae.sample_latents(4, seed=3, temperature=0.5), z / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="temperature must be finite and at least 0, got -1"):
+        vae.sample(2, temperature=-1.0)
+
+
+def test_history_and_callbacks_agree_with_the_run(images, tmp_path):
+    seen = []
+    vae = build().fit(
+        images,
+        epochs=3,
+        model_dir=str(tmp_path / "run"),
+        callbacks=[lambda epoch, metrics: seen.append((epoch, metrics))],
+    )
+    records = json.loads((tmp_path / "run" / "metrics.json").read_text())["history"]
+    assert vae.history["epoch"] == [1, 2, 3]
+    assert vae.history["loss"] == [record["train"]["loss"] for record in records]
+    assert vae.history["val_elbo"] == [record["validation"]["elbo"] for record in records]
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert [metrics["val_loss"] for _, metrics in seen] == vae.history["val_loss"]
+
+
+def test_an_error_of_a_callback_reaches_the_caller(images):
+    def fail(epoch, metrics):
+        raise ZeroDivisionError(f"epoch {epoch}")
+
+    with pytest.raises(ZeroDivisionError, match="epoch 1"):
+        build().fit(images, epochs=2, callbacks=[fail], verbose=False)
+
+
+def test_a_quiet_fit_prints_nothing_and_a_second_one_says_that_it_starts_again(images, capsys):
+    vae = build().fit(images, epochs=1, verbose=False)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    vae.fit(images, epochs=1)
+    assert "starts again from the first weights" in capsys.readouterr().out
+
+
+def test_summary_prints_the_layers(capsys):
+    vae = build()
+    vae.summary()
+    parameters = sum(np.prod(variable.shape) for variable in vae.model.trainable_variables)
+    assert f"{parameters:,}" in capsys.readouterr().out
+
+
+def test_labels_of_8_bits_are_learned(images):
+    label = draw_shapes(200, 12, 0).label.astype(np.uint8)
+    vae = build(conditional=True).fit(images, label, epochs=1, verbose=False)
+    assert vae.sample(2, label=np.uint8(1)).shape == (2, 12, 12, 1)
+    assert vae.encode(images[:3], label[:3].tolist()).z_mean.shape == (3, 3)
+
+
+def test_lists_are_accepted_and_other_integers_explained(trained, images):
+    vae, _ = trained
+    floats = (images[:2, ..., 0] / 255.0).tolist()
+    np.testing.assert_allclose(vae.encode(floats).z_mean, vae.encode(images[:2]).z_mean, atol=1e-5)
+    with pytest.raises(ValueError, match=r"got int64; .* use image\.astype\(numpy\.uint8\)"):
+        vae.encode(images[:2].astype(np.int64))
+    with pytest.raises(ValueError, match="must have one shape, got a list of different ones"):
+        vae.encode([[[0.5]], [[0.5, 0.5]]])
+
+
+@pytest.mark.parametrize(
+    ("given", "full"), [((12, 12), (12, 12, 1)), ((9,), (1, 9, 1)), ((5, 6, 3), (5, 6, 3))]
+)
+def test_short_image_shapes(given, full):
+    vae = VAE(Config.from_flat({**SMALL, "likelihood": "gaussian"}), given)
+    assert vae.image_shape == full
+    with pytest.raises(ConfigError, match=r"must be \(H, W, C\), \(H, W\) or \(D,\)"):
+        VAE(Config.from_flat(SMALL), (*given, 0))
+
+
+def linear_vectors(count=1000):
+    """Rows of a table with two degrees of freedom, each column in [0, 1]."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(count, 2)) @ random.normal(size=(2, 6))
+    return (rows - rows.min(0)) / (rows.max(0) - rows.min(0))
+
+
+def test_vectors_are_learned_without_rounding(tmp_path):
+    rows = linear_vectors()
+    settings = {**SMALL, "likelihood": "gaussian", "likelihood_scale_kind": "learned"}
+    vae = VAE(Config.from_flat({**settings, "latent_dim": 2}), (6,))
+    vae.fit(rows, epochs=8, model_dir=str(tmp_path / "run"), verbose=False)
+    errors = np.mean((vae.reconstruct(rows) - rows) ** 2)
+    assert errors < 0.3 * rows.var(0).mean()
+    with np.load(tmp_path / "run" / "data.npz") as kept:
+        np.testing.assert_allclose(kept["image"].reshape(-1, 6), rows, rtol=1e-6)
+    assert vae.sample(3).shape == (3, 6)
+    assert vae.interpolate(rows[:1], rows[1:2], steps=4).shape == (1, 4, 6)
+
+
+def test_vectors_need_a_model_for_vectors():
+    with pytest.raises(ConfigError, match=r"vectors .* need --network=mlp, got 'conv'"):
+        VAE(Config(), (6,))
+    with pytest.raises(
+        ConfigError, match=r"vectors .* need --likelihood=gaussian, got 'bernoulli'"
+    ):
+        VAE(Config.from_flat(SMALL), (6,))
+    vae = VAE(Config.from_flat({**SMALL, "likelihood": "gaussian"}), (6,))
+    with pytest.raises(ValueError, match=r"scale each column: .* got values from 0\.0 to 3\.0"):
+        vae.encode(3 * linear_vectors(5))

@@ -28,15 +28,16 @@ ALLOWED = {
     "data": {"config", "errors", "types"},
     "training": {"config", "errors", "files", "randomness", "schedules", "types"},
     "evaluation": {"randomness", "types"},
-    "plots": {"files", "randomness", "types"},
+    "plots": {"files", "types"},
     "serving": {"errors", "files", "types"},
+    "pages": {"errors", "types"},
     "assembly": {
         *("config", "layers", "networks", "distributions", "models", "objectives", "optimizers"),
         *("errors", "randomness", "schedules", "types"),
     },
     "experiment": {
         *("assembly", "config", "data", "evaluation", "models", "objectives", "optimizers"),
-        *("plots", "serving", "training", "errors", "files", "randomness", "types"),
+        *("pages", "plots", "serving", "training", "errors", "files", "randomness", "types"),
         # Its __init__, for the version alone.
         "__init__",
     },
@@ -44,18 +45,25 @@ ALLOWED = {
     "train": {"cli", "config", "experiment"},
     "evaluate": {"cli", "config", "experiment"},
     "export": {"cli", "config", "experiment"},
+    "visualize": {"cli", "config", "experiment"},
+    "report": {"cli", "config", "experiment"},
     "inference": {"cli", "config", "experiment"},
-    "api": {"assembly", "config", "data", "errors", "experiment", "files", "plots", "serving"},
+    "api": {
+        *("assembly", "config", "data", "errors", "experiment", "models", "plots", "serving"),
+        "types",
+    },
+    "__main__": set(),
     # Public names, loaded on first use by their names as texts.
     "__init__": set(),
 }
 FLAGS_FILES = {"config/flags.py"}
-MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 165, 12, 300
+MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 200, 15, 300
 
 # Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports,
 # of tools, of a real server and of several processes.
 FREE_TESTS = {
     "architecture",
+    "main",
     "flagfiles",
     "conformance",
     "contract",
@@ -64,7 +72,11 @@ FREE_TESTS = {
     "model_server",
     "multi_worker",
     "minimal_vae",
+    "tensorboard_browser",
     "doctest",
+    "flags_reference",
+    "extending",
+    "docs",
 }
 
 

@@ -16,7 +16,7 @@ from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load, load_model
+from vae_lowlevel.experiment.loading import load_model, load_predictor
 from vae_lowlevel.randomness import fold, make_seed
 
 SETTINGS = {
@@ -78,13 +78,11 @@ def test_run_reports_the_terms_of_its_objective(run):
 
 
 def test_figures_show_what_the_model_can_do(run):
-    shown = {"reconstructions.png", "latent.png"}
-    shown.add("units.png" if is_sparse(run) else "samples.png")
-    assert {*os.listdir(os.path.join(run, "figures"))} - {"denoising.png"} == shown
-    if not is_sparse(run):
-        # One column for each of the three classes, ten rows, of tiles of 8 pixels.
-        picture = tf.io.decode_png(tf.io.read_file(os.path.join(run, "figures", "samples.png")))
-        assert picture.shape == (10 * 10 - 2, 3 * 10 - 2, 1)
+    shown = {"reconstructions", "latent", "curves"}
+    shown |= {"units", "codes"} if is_sparse(run) else {"samples", "classes", "traversals"}
+    found = {name.removesuffix(".png") for name in os.listdir(os.path.join(run, "figures"))}
+    # Of corrupted images, and one that is drawn during the training.
+    assert found - {"denoising", "progress"} == shown
 
 
 def test_a_denoising_run_is_validated_and_tested_on_images_corrupted_as_in_training(run):
@@ -170,7 +168,7 @@ def test_strength_above_all_pixels_is_refused(run, capsys):
 def test_run_and_export_answer_alike(run, exported):
     image = np.random.default_rng(0).uniform(size=[3, 8, 8, 1]).astype(np.float32)
     label = {} if is_sparse(run) else {"label": np.array([0, 2, -1])}
-    own, other = load(run), load(exported)
+    own, other = load_predictor(run), load_predictor(exported)
     assert own.can_sample == other.can_sample == (not is_sparse(run))
     assert own.is_conditional == other.is_conditional == (not is_sparse(run))
     assert own.latent_dim == other.latent_dim == 2
@@ -187,7 +185,7 @@ def test_run_and_export_answer_alike(run, exported):
 
 
 def test_sample_says_what_it_needs_or_that_there_is_none(run, exported):
-    model = load(exported)
+    model = load_predictor(exported)
     if is_sparse(run):
         with pytest.raises(ValueError, match="has no prior over its codes"):
             model.sample(2)
@@ -224,7 +222,9 @@ def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported
         assert np.load(path)["code"].shape == (3, 2)
         return
     assert infer("sample", exported, path, "--label=1", "--count=3") == 0
-    np.testing.assert_array_equal(np.load(path)["image"], load(exported).sample(3, 0, label=1))
+    np.testing.assert_array_equal(
+        np.load(path)["image"], load_predictor(exported).sample(3, 0, label=1)
+    )
     assert infer("sample", exported, path) == 2
     assert "--label is needed" in capsys.readouterr().err
     assert infer("sample", exported, path, "--label=3") == 2
@@ -239,10 +239,10 @@ def test_inference_takes_the_labels_of_test_images(run, tmp_path):
     assert infer("reconstruct", run, path, "--count=5") == 0
     test = load_dataset(RunFolder(run).read_config().data).test[:5]
     label = {} if is_sparse(run) else {"label": test.label}
-    wanted = load(run).reconstruct(test.image, **label)
+    wanted = load_predictor(run).reconstruct(test.image, **label)
     np.testing.assert_allclose(np.load(path)["image"], wanted, atol=1e-6)
     if label:
-        other = load(run).reconstruct(test.image, label=(test.label + 1) % 3)
+        other = load_predictor(run).reconstruct(test.image, label=(test.label + 1) % 3)
         assert np.abs(other - wanted).max() > 1e-4
 
 

@@ -187,7 +187,7 @@ def test_exports_count_up_and_take_the_name_of_the_run(tiny_run, tmp_path, unche
         base, "tiny", "2"
     )
     assert os.listdir(base) == ["tiny"]
-    settings = ["batching_parameters.txt", "models.config", "monitoring.config"]
+    settings = ["batching_parameters.txt", "kserve.yaml", "models.config", "monitoring.config"]
     assert sorted(os.listdir(os.path.join(base, "tiny"))) == ["1", "2", *settings]
 
 
@@ -206,7 +206,7 @@ def test_a_run_killed_after_its_version_appeared_publishes_no_second_one(
     folder, exports = RunFolder(str(tmp_path / "tiny")), tmp_path / "saved_models"
     config = folder.read_config().replace(export_dir=str(exports))
     monkeypatch.setattr(results, "measure_test", lambda *_: {"elbo": -1.0})
-    monkeypatch.setattr(results, "draw_test", lambda *_: None)
+    monkeypatch.setattr(results, "draw_run", lambda *_: {})
     progress = types.SimpleNamespace(best_epoch=1, best_by="elbo", seconds=1.0, history=[])
     finish = functools.partial(
         results.finish_run, config, folder, load_dataset(config.data), progress

@@ -135,6 +135,6 @@ def test_flagfiles_of_papers_have_their_own_command():
 
 
 def test_padded_mnist_is_what_the_2d_example_sees():
-    config = parse([f"--flagfile={FLAGS / 'mnist_2d.cfg'}"], Config)
+    config = parse([f"--flagfile={FLAGS / 'mnist_2d_classic.cfg'}"], Config)
     assert (config.data.dataset, config.data.pad_to) == ("mnist", 32)
     assert (config.model.latent_dim, config.model.likelihood) == (2, "bernoulli")

@@ -12,7 +12,7 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.experiment import predicting
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load
+from vae_lowlevel.experiment.loading import load_predictor
 from vae_lowlevel.serving.predictor import Predictor
 from vae_lowlevel.serving.signatures import ServingModel
 
@@ -27,7 +27,11 @@ def test_images(tiny_run, count):
     return test.image[:count].astype(np.float32) / 255.0
 
 
-test_images.__test__ = False
+def test_labels(tiny_run, count):
+    return load_dataset(RunFolder(tiny_run).read_config().data).test.label[:count]
+
+
+test_images.__test__ = test_labels.__test__ = False
 
 
 def read_png(path):
@@ -43,17 +47,14 @@ def assert_shows(picture, row, column, image):
     np.testing.assert_allclose(tile(picture, row, column), 255.0 * image, atol=0.501)
 
 
-def test_load_is_found_here():
-    assert inference.load is load
-
-
 def test_encode_writes_the_posterior_of_the_first_test_images(tiny_run, tmp_path, capsys):
     path = str(tmp_path / "z.npz")
     assert call("encode", f"--model_dir={tiny_run}", f"--output={path}", "--count=3") == 0
     assert capsys.readouterr().out == f"wrote {path}\n"
-    wanted = load(tiny_run).encode(test_images(tiny_run, 3))
+    wanted = load_predictor(tiny_run).encode(test_images(tiny_run, 3))
     with np.load(path) as written:
-        assert sorted(written.files) == ["z_log_var", "z_mean"]
+        assert sorted(written.files) == ["label", "z_log_var", "z_mean"]
+        np.testing.assert_array_equal(written["label"], test_labels(tiny_run, 3))
         np.testing.assert_array_equal(written["z_mean"], wanted.z_mean)
         np.testing.assert_array_equal(written["z_log_var"], wanted.z_log_var)
 
@@ -64,7 +65,7 @@ def test_sample_from_an_export_to_npz_and_png(tiny_export, tmp_path):
         assert call("sample", *words, f"--output={path}") == 0
     with np.load(tmp_path / "x.npz") as written:
         image = written["image"]
-    np.testing.assert_array_equal(image, load(tiny_export).sample(5, seed=4))
+    np.testing.assert_array_equal(image, load_predictor(tiny_export).sample(5, seed=4))
     picture = read_png(tmp_path / "x.png")
     assert picture.shape == (2 * 14 - 2, 3 * 14 - 2, 1)
     for index in range(5):
@@ -77,7 +78,7 @@ def test_reconstruct_draws_each_image_over_its_reconstruction(tiny_export, tmp_p
     words = [f"--model_dir={tiny_export}", f"--input={tmp_path / 'x.npy'}"]
     assert call("reconstruct", *words, f"--output={tmp_path / 'x.png'}") == 0
     picture = read_png(tmp_path / "x.png")
-    reconstruction = load(tiny_export).reconstruct(images)
+    reconstruction = load_predictor(tiny_export).reconstruct(images)
     for index in range(12):
         row, column = divmod(index, 10)
         assert_shows(picture, 2 * row, column, images[index][..., None] / 255.0)
@@ -91,7 +92,7 @@ def test_interpolate_goes_from_each_image_to_the_next(tiny_run, tmp_path):
     with np.load(tmp_path / "x.npz") as written:
         image = written["image"]
     assert image.shape == (2, 4, 12, 12, 1)
-    ends = load(tiny_run).reconstruct(test_images(tiny_run, 3))
+    ends = load_predictor(tiny_run).reconstruct(test_images(tiny_run, 3))
     np.testing.assert_allclose(image[:, 0], ends[:-1], atol=1e-6)
     np.testing.assert_allclose(image[:, -1], ends[1:], atol=1e-6)
     picture = read_png(tmp_path / "x.png")
@@ -149,7 +150,7 @@ def test_a_folder_without_a_model(tmp_path, capsys):
     [
         ("encode", np.zeros([2, 28, 28]), r"x\.npy: .*\[N, 12, 12, 1\].*\[2, 28, 28\]"),
         ("encode", np.zeros([0, 12, 12]), r"x\.npy: .*at least one image"),
-        ("interpolate", np.zeros([1, 12, 12]), "2 or more images, got 1"),
+        ("interpolate", np.zeros([1, 12, 12]), "2 or more images, found 1"),
     ],
 )
 def test_images_that_do_not_fit(tiny_run, tmp_path, capsys, command, array, message):
@@ -178,7 +179,7 @@ def test_a_label_that_the_model_does_not_have_is_one_line(monkeypatch, tmp_path,
     )
     model = assembly.build_model(config.model, (8, 8, 1), 0, 10)
     predictor = Predictor.from_model(ServingModel(model))
-    monkeypatch.setattr(predicting, "load", lambda _: predictor)
+    monkeypatch.setattr(predicting, "load_predictor", lambda _: predictor)
     for label in (11, 2**31 - 1):
         words = ["--model_dir=any", f"--label={label}", f"--output={tmp_path / 'y.npz'}"]
         assert call("sample", *words) == 2
@@ -202,3 +203,71 @@ def test_help_answers_without_tensorflow():
     ).stdout
     assert "--steps  int" in shown
     assert "--export_dir  str  (default: saved_models)" in shown
+
+
+def read(path, name="image"):
+    with np.load(path) as written:
+        return written[name]
+
+
+def test_temperature_scales_the_draws(tiny_run, tmp_path):
+    path = str(tmp_path / "x.npz")
+    words = [f"--model_dir={tiny_run}", "--count=3", f"--output={path}"]
+    assert call("sample", "--seed=1", "--temperature=0.5", *words) == 0
+    model = load_predictor(tiny_run)
+    z = model.sample_latents(3, seed=1)
+    np.testing.assert_allclose(read(path), model.decode(z / 2), atol=1e-5)
+
+
+def test_interpolation_between_draws_from_the_prior(tiny_run, tmp_path):
+    path = str(tmp_path / "x.npz")
+    words = [f"--model_dir={tiny_run}", "--between=samples", "--count=3", "--seed=2"]
+    assert call("interpolate", *words, "--path=spherical", "--steps=4", f"--output={path}") == 0
+    model = load_predictor(tiny_run)
+    drawn = model.sample(3, seed=2)
+    image = read(path)
+    assert image.shape[:2] == (2, 4)
+    np.testing.assert_allclose(image[:, 0], drawn[:2], atol=1e-5)
+    np.testing.assert_allclose(image[:, -1], drawn[1:], atol=1e-5)
+
+
+def test_interpolation_between_the_means_of_classes(tiny_run, tmp_path):
+    path = str(tmp_path / "x.npz")
+    words = [f"--model_dir={tiny_run}", "--between=classes", "--steps=3", f"--output={path}"]
+    assert call("interpolate", *words) == 0
+    model = load_predictor(tiny_run)
+    labels = test_labels(tiny_run, None)
+    z = model.encode(test_images(tiny_run, None)).z_mean
+    means = np.stack([z[labels == number].mean(0) for number in range(labels.max() + 1)])
+    np.testing.assert_allclose(read(path)[:, 0], model.decode(means[:-1]), atol=1e-5)
+    np.testing.assert_allclose(read(path)[:, -1], model.decode(means[1:]), atol=1e-5)
+
+
+def test_traverse_moves_one_dimension_after_another_the_most_active_first(tiny_run, tmp_path):
+    path = str(tmp_path / "x.npz")
+    words = [f"--model_dir={tiny_run}", "--steps=5", "--span=2", f"--output={path}"]
+    assert call("traverse", *words) == 0
+    model = load_predictor(tiny_run)
+    z = model.encode(test_images(tiny_run, None)).z_mean
+    order = read(path, "dimension")
+    assert np.all(np.diff(z.var(0)[order]) <= 0)
+    wanted = z[0].copy()
+    wanted[order[0]] = -2.0
+    np.testing.assert_allclose(read(path)[0, 0], model.decode(wanted[None])[0], atol=1e-5)
+    middle = z[0].copy()
+    middle[order[-1]] = 0.0
+    np.testing.assert_allclose(read(path)[-1, 2], model.decode(middle[None])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["interpolate", "--between=samples", "--input=x.npy"], "takes no images: leave out"),
+        (["interpolate", "--between=classes", "--input=x.npy"], "uses the labelled test images"),
+        (["sample", "--temperature=-1"], "--temperature must be at least 0"),
+        (["traverse", "--span=0"], "--span must be .*0"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(words, message, tiny_run, tmp_path, capsys):
+    assert call(*words, f"--model_dir={tiny_run}", f"--output={tmp_path / 'x.npz'}") == 2
+    assert re.search(message, capsys.readouterr().err)

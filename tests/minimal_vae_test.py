@@ -1,4 +1,4 @@
-"""tools/minimal_vae.py: trained for a few epochs, its export used, its listing in the README."""
+"""tools/minimal_vae.py: trained for a few epochs, its export used, its listing in the docs."""
 
 import importlib.util
 import pathlib
@@ -95,8 +95,8 @@ def test_argument_is_the_name_of_a_data_set(monkeypatch):
         runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-def test_fits_on_a_screen_and_is_listed_in_the_readme():
+def test_fits_on_a_screen_and_is_listed_in_the_documentation():
     source = SCRIPT.read_text(encoding="utf-8")
     assert len(source.splitlines()) <= 75
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"```python\n{source}```\n" in readme, "copy tools/minimal_vae.py into README.md"
+    page = (ROOT / "docs" / "minimal.md").read_text(encoding="utf-8")
+    assert f"```python\n{source}```\n" in page, "copy tools/minimal_vae.py into docs/minimal.md"

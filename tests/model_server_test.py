@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 from vae_lowlevel.serving.server_files import write_server_files
 
+CLIENT = pathlib.Path(__file__).parents[1] / "tools" / "serving_client.py"
 SERVER = shutil.which("tensorflow_model_server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="tensorflow_model_server is not on the PATH")
 
@@ -26,8 +28,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def post(port, content):
-    url = f"http://127.0.0.1:{port}/v1/models/tiny:predict"
+def edit(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def post(port, content, label=None):
+    suffix = "" if label is None else f"/labels/{label}"
+    url = f"http://127.0.0.1:{port}/v1/models/tiny{suffix}:predict"
     with urllib.request.urlopen(url, content, timeout=30) as response:
         return json.load(response)
 
@@ -57,7 +66,7 @@ def server(tiny_export, tmp_path):
     shutil.copytree(tiny_export, folder / "1")
     write_server_files(str(folder), "tiny")
     config = folder / "models.config"
-    config.write_text(config.read_text().replace("/models/", f"{tmp_path}/"))
+    edit(config, 'base_path: "/models/tiny"', f'base_path: "{folder}"')
     rest, grpc = free_port(), free_port()
     process = subprocess.Popen(
         [
@@ -65,6 +74,8 @@ def server(tiny_export, tmp_path):
             f"--rest_api_port={rest}",
             f"--port={grpc}",
             f"--model_config_file={config}",
+            "--model_config_file_poll_wait_seconds=1",
+            "--allow_version_labels_for_unavailable_models=true",
             "--enable_batching=true",
             f"--batching_parameters_file={folder / 'batching_parameters.txt'}",
             f"--monitoring_config_file={folder / 'monitoring.config'}",
@@ -107,12 +118,44 @@ def test_examples_are_answered_and_versions_change_under_load(server):
         assert all(answers.result() > 0 for answers in asking)
 
 
+def test_an_edit_of_the_settings_rolls_back_and_gives_labels(server):
+    process, rest, _, folder = server
+    shutil.copytree(folder / "1", folder / ".copy")
+    (folder / ".copy").rename(folder / "2")
+    wait_for(rest, "2", process)
+    latest = "model_version_policy { latest { num_versions: 1 } }"
+    first = "model_version_policy { specific { versions: 1 } }"
+    edit(folder / "models.config", latest, first)
+    wait_for(rest, "1", process)
+    while version_states(rest).get("2") == "AVAILABLE":
+        time.sleep(0.2)
+
+    labelled = """model_version_policy { specific { versions: 1 versions: 2 } }
+    version_labels { key: "stable" value: 1 }
+    version_labels { key: "canary" value: 2 }"""
+    edit(folder / "models.config", first, labelled)
+    wait_for(rest, "2", process)
+    content = (folder / "1" / "request_examples" / "decode.inputs.json").read_bytes()
+    stable, canary = (post(rest, content, label)["outputs"] for label in ("stable", "canary"))
+    np.testing.assert_allclose(stable, canary, atol=1e-6)
+    with pytest.raises(urllib.error.HTTPError):
+        post(rest, content, "missing")
+
+
+def test_many_rows_are_answered_by_rest(server):
+    _, rest, _, folder = server
+    output = folder / "samples.npz"
+    command = [sys.executable, CLIENT, "sample", "--model=tiny", f"--port={rest}", "--count=130"]
+    subprocess.run([*command, "--host=127.0.0.1", f"--output={output}"], check=True)
+    with np.load(output) as found:
+        assert found["image"].shape == (130, 12, 12, 1)
+
+
 def test_examples_are_answered_by_grpc(server):
     pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason="needs the extra `serving`")
-    client = pathlib.Path(__file__).parents[1] / "tools" / "serving_client.py"
     *_, grpc, folder = server
     output = folder / "samples.npz"
-    command = [sys.executable, client, "sample", "--model=tiny", "--grpc", f"--port={grpc}"]
+    command = [sys.executable, CLIENT, "sample", "--model=tiny", "--grpc", f"--port={grpc}"]
     subprocess.run([*command, "--host=127.0.0.1", f"--output={output}"], check=True)
     with np.load(output) as found:
         assert found["image"].shape == (16, 12, 12, 1)

@@ -8,6 +8,8 @@ import importlib.util
 import json
 import pathlib
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -38,16 +40,22 @@ def to_json(outputs):
 
 
 @pytest.fixture(scope="module")
-def rest_port(tiny_export):
+def rest_server(tiny_export):
+    """A server with `max_batch_size` 64; its `rows` are the numbers of rows it was sent."""
     signatures = tf.saved_model.load(tiny_export).signatures
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            # A real one refuses more with batching on, and does not answer an empty one.
-            assert 1 <= len(next(iter(request["inputs"].values()))) <= 64
+            rows = len(next(iter(request["inputs"].values())))
+            self.server.rows.append(rows)
+            assert rows > 0, "with batching on, a real one does not answer"
             try:
                 assert self.path == "/v1/models/tiny:predict"
+                if rows > 64:
+                    raise tf.errors.InvalidArgumentError(
+                        None, None, f"Task size {rows} is larger than maximum input batch size 64"
+                    )
                 function = signatures[request["signature_name"]]
                 specs = function.structured_input_signature[1]
                 inputs = {
@@ -67,9 +75,16 @@ def rest_port(tiny_export):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.rows = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
+    yield server
     server.shutdown()
+
+
+@pytest.fixture
+def rest_port(rest_server):
+    rest_server.rows.clear()
+    return rest_server.server_address[1]
 
 
 @pytest.fixture
@@ -140,11 +155,11 @@ def test_commands_by_grpc(client, grpc_port, tiny_export, pixels, tmp_path):
 
 
 def test_the_message_of_the_server_is_shown(client, rest_port, tmp_path):
-    np.save(tmp_path / "images.npy", np.full([1, 12, 12, 1], 2.0, np.float32))
+    np.save(tmp_path / "images.npy", np.zeros([1, 12, 11, 1], np.float32))
     where = ("--model=tiny", "--host=127.0.0.1", f"--port={rest_port}")
     with pytest.raises(SystemExit) as caught:
         client.main(["score", *where, "--input", str(tmp_path / "images.npy")])
-    assert "score: image must be in [0, 1]" in str(caught.value)
+    assert "score: image must have shape [B, 12, 12, 1], got" in str(caught.value)
 
 
 def test_no_server(client):
@@ -156,7 +171,9 @@ def test_no_server(client):
 WHERE = ("--model=tiny", "--host=127.0.0.1")
 
 
-def test_more_rows_than_a_batch_are_sent_in_chunks(client, rest_port, tmp_path):
+def test_more_rows_than_a_batch_are_sent_in_chunks(
+    client, rest_server, rest_port, tmp_path, monkeypatch
+):
     def sample(*words):
         output = str(tmp_path / "samples.npz")
         where = (*WHERE, f"--port={rest_port}")
@@ -165,14 +182,32 @@ def test_more_rows_than_a_batch_are_sent_in_chunks(client, rest_port, tmp_path):
             return found["z"]
 
     many = sample("--count=130")
+    assert rest_server.rows == [64, 64, 2]
     assert many.shape == (130, 3)
-    np.testing.assert_array_equal(many[126:129], sample("--count=3", "--seed=126"))
+    for seed in (0, 62, 126):  # the second is of two requests
+        np.testing.assert_array_equal(many[seed : seed + 4], sample("--count=4", f"--seed={seed}"))
+    monkeypatch.setattr(client, "CHUNK", 65)
+    with pytest.raises(SystemExit, match="400: Task size 65 is larger"):
+        sample("--count=130")
+
+
+def test_images_and_their_labels_are_cut_and_joined_together(client, monkeypatch):
+    def answer(arguments, signature, inputs):
+        assert len(inputs["image"]) == len(inputs["label"]) <= 64
+        return {"z_mean": inputs["image"] + 1.0}
+
+    monkeypatch.setattr(client, "request_by_rest", answer)
+    image = np.arange(129.0)
+    arguments = client.parse(["encode", *WHERE])
+    found = client.request_in_chunks(arguments, "encode", {"image": image, "label": [7] * 129})
+    np.testing.assert_array_equal(found["z_mean"], image + 1.0)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["sample", "--count=0"], "--count must be at least 1, got 0"),
+        (["sample", "--count=-64"], "--count must be at least 1, got -64"),
         (["sample", f"--seed={2**63}"], "--seed must be in"),
         (["sample", "--timeout=0"], "--timeout must be greater than 0"),
         (["encode", "--output=codes.png"], "encode returns no images"),
@@ -188,6 +223,9 @@ def test_bad_commands(client, words, message, capsys):
     ("content", "message"),
     [
         (np.zeros([0, 12, 12, 1], np.float32), r"holds no images: \[0, 12, 12, 1\]"),
+        (np.full([1, 12, 12, 1], 2.0, np.float32), r"floats in \[0, 1\]; got 2 to 2"),
+        (np.full([1, 12, 12, 1], np.nan, np.float32), r"floats in \[0, 1\]; got nan to nan"),
+        (np.zeros([1, 12, 12, 1], np.int64), r"pixels must be uint8, or floats .*; got int64"),
         (b"x", "not a readable .npy file"),
         (None, "No such file"),
     ],
@@ -224,8 +262,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no answer: timed out"),
-        (OK + b'{"outputs"', "no answer: timed out"),
+        (b"", "no answer: nothing came for 0.2 s; raise --timeout"),
+        (OK + b'{"outputs"', "no answer: nothing came for 0.2 s; raise --timeout"),
         (OK + b"cut off.", "no answer: .*IncompleteRead"),
         (b"nonsense.", "no answer: "),
         (OK + b"x" * 100, "not an answer of TensorFlow Serving"),
@@ -237,3 +275,14 @@ def test_a_server_that_fails_is_one_line(client, content, message):
     with answering(content) as port, pytest.raises(SystemExit, match=message) as caught:
         client.main(["sample", *WHERE, f"--port={port}", "--timeout=0.2"])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", OK + b'{"outputs"'])
+def test_a_slow_server_ends_the_program_with_one_line_and_exit_code_1(content):
+    with answering(content) as port:
+        command = [sys.executable, CLIENT, "sample", *WHERE, f"--port={port}", "--timeout=0.2"]
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stdout == b""
+    (line,) = ended.stderr.decode().splitlines()
+    assert line.endswith("no answer: nothing came for 0.2 s; raise --timeout if it needs longer")

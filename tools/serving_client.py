@@ -42,6 +42,8 @@ def request_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict)
         url += f"/versions/{arguments.version}"
     request = urllib.request.Request(f"{url}:predict", body, {"Content-Type": "application/json"})
     try:
+        # One connection per request. On one that is kept open, an answer of more than 16 KiB comes
+        # 40 ms late: its last packet waits for the delayed acknowledgement of the others.
         with urllib.request.urlopen(request, timeout=arguments.timeout) as response:
             outputs = json.load(response)["outputs"]
     except urllib.error.HTTPError as error:
@@ -49,7 +51,10 @@ def request_by_rest(arguments: argparse.Namespace, signature: str, inputs: dict)
     except (OSError, http.client.HTTPException) as error:
         # URLError is an OSError; a connection that ends, or times out, while the answer is read is
         # another one.
-        sys.exit(f"{url}: no answer: {getattr(error, 'reason', error)}")
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            reason = f"nothing came for {arguments.timeout:g} s; raise --timeout if it needs longer"
+        sys.exit(f"{url}: no answer: {reason}")
     except (ValueError, KeyError, TypeError) as error:
         sys.exit(f"{url}: not an answer of TensorFlow Serving: {error!r}")
     # For a signature with one output, the response is its value alone.
@@ -106,6 +111,7 @@ def read_input(arguments: argparse.Namespace) -> tuple[str, dict]:
             sys.exit(f"{arguments.input[0]}: holds no images: {list(images.shape)}")
         if images.dtype == np.uint8:
             images = images / np.float32(255.0)
+        check_pixels(arguments.input[0], images)
         # 6 digits keep JSON short and are more precise than 8-bit pixels.
         suffix, inputs = "", {"image": np.round(images.astype(np.float64), 6)}
     else:
@@ -115,6 +121,19 @@ def read_input(arguments: argparse.Namespace) -> tuple[str, dict]:
                 pictures.append(file.read())
         suffix, inputs = "_bytes", {"image_bytes": pictures}
     return suffix, inputs | make_labels(arguments, len(next(iter(inputs.values()))))
+
+
+def check_pixels(path: str, images: np.ndarray) -> None:
+    """Ends the program where the server would refuse the pixels.
+
+    With batching on, the server refuses the whole batch, with the requests of other clients.
+    """
+    if not np.issubdtype(images.dtype, np.floating):
+        sys.exit(f"{path}: pixels must be uint8, or floats in [0, 1]; got {images.dtype}")
+    # NaN is in no range.
+    if not np.all((images >= 0.0) & (images <= 1.0)):
+        low, high = images.min(), images.max()
+        sys.exit(f"{path}: pixels must be uint8, or floats in [0, 1]; got {low:g} to {high:g}")
 
 
 def make_labels(arguments: argparse.Namespace, rows: int) -> dict:
@@ -149,7 +168,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, help="default: 8501, with --grpc 8500")
     parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds per request")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds to wait for the server"
+    )
     parser.add_argument("--input", nargs="+", help="one .npy of images, or PNG and JPEG files")
     parser.add_argument("--output", help="file to write: .npz, or .png for images (default: print)")
     parser.add_argument("--count", type=int, default=16, help="sample: number of images")

@@ -14,8 +14,8 @@ _HOME = {
     "Config": "vae_lowlevel.config",
     "VAE": "vae_lowlevel.api",
     "build_model": "vae_lowlevel.assembly",
-    "load": "vae_lowlevel.experiment.loading",
-    "plot": "vae_lowlevel.api",
+    "load": "vae_lowlevel.api",
+    "plot": "vae_lowlevel.plots.grids",
 }
 
 __all__ = ["VAE", "Config", "build_model", "load", "plot"]

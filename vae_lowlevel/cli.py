@@ -22,7 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vae_lowlevel.config.fields import Options
-from vae_lowlevel.config.flags import help_text, parse
+from vae_lowlevel.config.flags import parse
+from vae_lowlevel.config.help import help_text
 from vae_lowlevel.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -41,13 +42,15 @@ _PACKAGES = (
     "absl: absl-py>=2.1",
     "matplotlib: matplotlib>=3.8",
     "numpy: numpy>=1.26",
+    "PIL: pillow>=9.1",
     "tensorboard: tensorboard>=2.18",
     "tensorflow: tensorflow>=2.18",
     "tensorflow_probability: tensorflow-probability>=0.25",
     "tf_keras: tf_keras>=2.18",
     "tqdm: tqdm>=4.66",
 )
-_HELP = {"-h", "-help", "--help", "--helpfull", "--helpshort"}
+# Words that ask for help, and what they ask for; see `help_text`.
+_HELP = {"-h": "", "-help": "", "--help": "", "--helpshort": "", "--helpfull": "all"}
 
 # A log line of TensorFlow's C++ begins with severity, month and day (I0807, W0807, E0807), in older
 # versions with a time stamp and the severity (2026-08-07 10:11:12.345678: E). Without an NVIDIA
@@ -96,10 +99,12 @@ def main(
     """
     argv = sys.argv[1:] if argv is None else argv
     open_outputs()
-    if _HELP.intersection(argv):
-        print(help_text(usage, options))
-        return EXIT_DONE
     try:
+        topics = [_HELP[word] for word in argv if word in _HELP]
+        topics += [word.partition("=")[2] for word in argv if word.startswith("--help=")]
+        if topics:
+            print(help_text(usage, options, topics[-1]))
+            return EXIT_DONE
         with interrupts.raised_signals():
             check_packages()
             parsed = parse(argv, options)

@@ -1,4 +1,4 @@
-"""Applies a trained model: encode, reconstruct, sample, interpolate.
+"""Applies a trained model: encode, reconstruct, sample, interpolate, traverse.
 
 python -m vae_lowlevel.inference COMMAND --model_dir=runs/fashion --output=FILE [--input=FILE]
 
@@ -6,7 +6,10 @@ encode        writes the parameters of each image's posterior, such as z_mean an
               sparse autoencoder its code
 reconstruct   decodes the posterior mean or code of each image; a .png shows it below the image
 sample        decodes draws from the prior; for a conditional model of the class --label
-interpolate   decodes points on the line between the posterior means of each image and the next
+interpolate   decodes points on the line between the posterior means of each image and the next,
+              between the means of classes, or between draws from the prior (--between)
+traverse      decodes the posterior mean of the first image with one dimension of z after another
+              from -3 to 3 (--span)
 
 An .npz output holds arrays with the names of an export's outputs, a .png output a grid of images.
 """
@@ -17,9 +20,6 @@ import sys
 
 from vae_lowlevel import cli
 from vae_lowlevel.config.inference import InferenceOptions
-from vae_lowlevel.experiment.loading import load
-
-__all__ = ["load", "main", "run"]
 
 
 def run(options: InferenceOptions) -> None:

@@ -1,6 +1,8 @@
 """Trains a variational autoencoder, measures it on the test split and exports it for serving.
 
-python -m vae_lowlevel.train --flagfile=flags/fashion.cfg
+python -m vae_lowlevel.train --flagfile=flags/quickstart.cfg
+python -m vae_lowlevel.train --flagfile=flags/fashion.cfg --kl_weight=4 --model_dir=runs/beta_4
+python -m vae_lowlevel.train --dataset=folder:~/pictures --image_size=64 --model_dir=runs/mine
 
 The same command resumes a run that was stopped. Exit codes: 0 done, 1 data or run-time error,
 2 usage, 75 interrupted with its state saved.

@@ -21,8 +21,20 @@ SMALLEST_MSE = 1e-10
 
 
 def to_unit(pixels: np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Maps uint8 pixels of any shape to float32 in [0, 1]."""
-    return tf.cast(pixels, tf.float32) / 255.0
+    """Maps stored values of any shape to float32 in [0, 1]: uint8 by 1 / 255, float32 unchanged."""
+    values = tf.cast(pixels, tf.float32)
+    return values / 255.0 if pixels.dtype in (np.uint8, tf.uint8) else values
+
+
+def is_vector_shape(image_shape: Sequence[int]) -> bool:
+    """Returns whether "images" of this shape are vectors of D numbers: (1, D, 1)."""
+    return image_shape[0] == 1 and image_shape[2] == 1
+
+
+def stored_spec(rows: int, image_shape: Sequence[int]) -> tf.TensorSpec:
+    """Returns what a batch of `Examples.image` is: uint8 images or float32 vectors."""
+    dtype = tf.float32 if is_vector_shape(image_shape) else tf.uint8
+    return tf.TensorSpec([rows, *image_shape], dtype)
 
 
 def psnr(mse: tf.Tensor) -> tf.Tensor:
@@ -197,7 +209,7 @@ class Examples:
     """A split of a data set, in host memory.
 
     Attributes:
-        image: uint8 [N, H, W, C].
+        image: uint8 [N, H, W, C]; vectors of D numbers are float32 in [0, 1], [N, 1, D, 1].
         label: int32 [N], the class; -1 where the data have none.
         factors: float32 [N, K], the known factors of variation, or None.
     """

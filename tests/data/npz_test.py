@@ -54,7 +54,7 @@ def test_images_without_channels_are_grey(save):
     ("arrays", "message"),
     [
         ({"x_train": pixels()}, "expected an array named image, found x_train"),
-        ({"image": pixels() / 255.0}, "expected image of uint8 .* found float64 [6, 4, 5, 3]"),
+        ({"image": pixels() / 255.0}, "expected image of floats [N, D] .* float64 [6, 4, 5, 3]"),
         ({"image": pixels(shape=(4,))}, "expected image of uint8 .* found uint8 [6, 4]"),
         ({"image": pixels(0)}, "no dimension 0, found uint8 [0, 4, 5, 3]"),
         (
@@ -100,3 +100,15 @@ def test_files_that_are_not_archives_are_named(tmp_path):
     for name in ("text.npz", "single.npy", "cut.npz"):
         with pytest.raises(DataError, match=re.escape(name)):
             load_npz(str(tmp_path / name))
+
+
+def test_vectors_are_floats_in_the_unit_interval(save):
+    rows = np.random.default_rng(0).random([6, 5])
+    train, test = load_npz(
+        save(image=rows, test_image=np.float32(rows[:2, :, None, None][:, None, :, 0]))
+    )
+    assert train.image.dtype == test.image.dtype == np.float32
+    np.testing.assert_array_equal(train.image, rows.astype(np.float32).reshape(6, 1, 5, 1))
+    np.testing.assert_array_equal(test.image, train.image[:2])
+    with pytest.raises(DataError, match=r"in \[0, 1\], found .* to 2.0; scale each column"):
+        load_npz(save(image=np.array([[0.0, 2.0]])))

@@ -25,7 +25,7 @@ from vae_lowlevel.experiment.anomaly_evaluation import (
 from vae_lowlevel.experiment.evaluating import Subject
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load, load_best
+from vae_lowlevel.experiment.loading import load_best, load_predictor
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.types import Examples
 
@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_model(without_squares):
     scores, absent = compute_scores(subject, test)
     assert set(scores) == set(SCORES)
     assert absent == {}
-    terms = load(without_squares).score(test.image)
+    terms = load_predictor(without_squares).score(test.image)
     np.testing.assert_array_equal(scores["negative_elbo"], -terms.elbo)
     np.testing.assert_array_equal(scores["rate"], terms.rate)
     np.testing.assert_allclose(scores["negative_elbo"], scores["distortion"] + scores["rate"])
@@ -207,7 +207,7 @@ def test_a_run_resumes_with_its_class_only(without_squares):
 def test_each_kind_of_score_has_normal_scores_of_its_own(without_squares):
     folder, best = RunFolder(without_squares), load_best(RunFolder(without_squares))
     validation = load_dataset(folder.read_config().data).validation
-    terms = load(without_squares).score(validation.image)
+    terms = load_predictor(without_squares).score(validation.image)
     wanted = {"rate": terms.rate, "distortion": terms.distortion, "negative_elbo": -terms.elbo}
     for kind in (*wanted, "rate"):
         serving = ServingModel(best.model, anomaly_score=kind)
@@ -230,7 +230,7 @@ def test_an_export_has_the_score_that_was_measured_and_its_threshold(
         anomaly_quantile=0.5,
     )
     path = export_run(options)
-    found = load(path).score(image)
+    found = load_predictor(path).score(image)
     np.testing.assert_allclose(found.anomaly_score, wanted, rtol=1e-5)
     np.testing.assert_array_equal(found.is_anomaly, wanted > np.quantile(wanted[:normal], 0.5))
     assert 0 < np.sum(found.is_anomaly[:normal]) < normal

@@ -10,7 +10,7 @@ from vae_lowlevel.errors import DataError, RunError
 from vae_lowlevel.experiment import anomaly
 from vae_lowlevel.experiment.anomaly import NormalScores, find_normal_scores
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load, load_best
+from vae_lowlevel.experiment.loading import load_best, load_predictor
 from vae_lowlevel.serving.signatures import ServingModel
 
 
@@ -24,10 +24,10 @@ def folder(tiny_run, tmp_path):
 
 @pytest.fixture
 def no_data(monkeypatch):
-    def load(config):
+    def refuse(config):
         raise DataError("no such file")
 
-    monkeypatch.setattr(anomaly, "load_dataset", load)
+    monkeypatch.setattr(anomaly, "load_dataset", refuse)
 
 
 def scores_of(folder, precision="float32"):
@@ -38,7 +38,7 @@ def scores_of(folder, precision="float32"):
 def test_scores_are_those_of_the_validation_images(folder):
     found = scores_of(folder)
     images = load_dataset(folder.read_config().data).validation.image
-    wanted = load(folder.path).score(images).anomaly_score
+    wanted = load_predictor(folder.path).score(images).anomaly_score
     assert found.split == "validation"
     np.testing.assert_allclose(found.score, wanted, rtol=1e-6)
     assert os.path.isfile(folder.anomaly_scores("float32"))

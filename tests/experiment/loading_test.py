@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from vae_lowlevel.errors import RunError
-from vae_lowlevel.experiment.loading import load, load_model
+from vae_lowlevel.experiment.loading import load_model, load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def run_copy(tiny_run, tmp_path):
 
 @pytest.mark.parametrize("parent", [False, True])
 def test_run_and_export_give_the_same(tiny_run, tiny_export, images, parent):
-    run = load(tiny_run)
-    export = load(os.path.dirname(tiny_export) if parent else tiny_export)
+    run = load_predictor(tiny_run)
+    export = load_predictor(os.path.dirname(tiny_export) if parent else tiny_export)
     assert (export.image_shape, export.latent_dim) == (run.image_shape, run.latent_dim)
     assert run.image_shape == (12, 12, 1)
     for one, other in [
@@ -46,7 +46,7 @@ def test_the_newest_version_is_loaded(tiny_export, tmp_path, monkeypatch):
     loaded = []
     true_load = tf.saved_model.load
     monkeypatch.setattr(tf.saved_model, "load", lambda path: loaded.append(path) or true_load(path))
-    load(str(tmp_path))
+    load_predictor(str(tmp_path))
     assert loaded == [str(tmp_path / "10")]
 
 
@@ -57,10 +57,12 @@ def test_an_export_at_an_address_is_loaded(tiny_export, tmp_path, images, parent
         copy = os.path.join(address, "1", os.path.relpath(source, tiny_export))
         tf.io.gfile.makedirs(os.path.dirname(copy))
         tf.io.gfile.copy(source, copy)
-    found = load(address if parent else f"{address}/1").encode(images)
-    np.testing.assert_allclose(found.z_mean, load(tiny_export).encode(images).z_mean, atol=1e-6)
+    found = load_predictor(address if parent else f"{address}/1").encode(images)
+    np.testing.assert_allclose(
+        found.z_mean, load_predictor(tiny_export).encode(images).z_mean, atol=1e-6
+    )
     with pytest.raises(RunError, match=r"ram://.*/2: .*no such folder"):
-        load(f"{address}/2")
+        load_predictor(f"{address}/2")
 
 
 def test_a_run_that_was_moved_loads_with_its_weights(tiny_run, run_copy):
@@ -84,15 +86,15 @@ def test_the_model_of_a_bfloat16_run_is_float32_with_the_weights_of_best(tiny_ru
 
 def test_neither_run_nor_export(tmp_path):
     with pytest.raises(RunError, match=r"flags\.cfg.*saved_model\.pb.*found neither"):
-        load(str(tmp_path))
+        load_predictor(str(tmp_path))
     with pytest.raises(RunError, match=r"missing: .*flags\.cfg.*no such folder"):
-        load(str(tmp_path / "missing"))
+        load_predictor(str(tmp_path / "missing"))
 
 
 def test_a_run_without_weights(run_copy):
     shutil.rmtree(run_copy / "best")
     with pytest.raises(RunError, match=r"no weights in .*best"):
-        load(str(run_copy))
+        load_predictor(str(run_copy))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"image_shape": [12, 12]}', "{}"])
@@ -101,20 +103,20 @@ def test_a_run_without_its_image_shape(run_copy, content):
     if content is not None:
         (run_copy / "data.json").write_text(content)
     with pytest.raises(RunError, match=r"data\.json: expected a run's image_shape \[H, W, C\]"):
-        load(str(run_copy))
+        load_predictor(str(run_copy))
 
 
 def test_weights_of_another_model(run_copy):
     _, _, flags = (run_copy / "flags.cfg").read_text().partition("\n")  # Without the checksum.
     (run_copy / "flags.cfg").write_text(flags.replace("--latent_dim=3", "--latent_dim=4"))
     with pytest.raises(RunError, match="cannot restore"):
-        load(str(run_copy))
+        load_predictor(str(run_copy))
 
 
 def test_a_damaged_export(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"no protocol buffer")
     with pytest.raises(RunError, match="not a readable export"):
-        load(str(tmp_path))
+        load_predictor(str(tmp_path))
 
 
 def test_a_saved_model_of_another_kind(tmp_path):
@@ -122,4 +124,4 @@ def test_a_saved_model_of_another_kind(tmp_path):
     module.encode = tf.function(lambda x: {"y": x}, [tf.TensorSpec([None], name="x")])
     tf.saved_model.save(module, str(tmp_path), signatures={"encode": module.encode})
     with pytest.raises(RunError, match="lacks the signatures decode, reconstruct, sample"):
-        load(str(tmp_path))
+        load_predictor(str(tmp_path))

@@ -21,7 +21,7 @@ from vae_lowlevel.experiment.evaluating import evaluate_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best, load_model
 from vae_lowlevel.serving.signatures import ServingModel
-from vae_lowlevel.training.observers import Reporter
+from vae_lowlevel.training.reporter import Reporter
 
 TINY = {
     "validation_size": 4,

@@ -17,6 +17,7 @@ TINY = {
     "steps_per_loop": 3,
     "evaluation_batch_size": 8,
     "export_dir": "",
+    "figures": False,
     "prior_components": 5,
     "jit_compile": "false",
 }

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from experiment.tiny_run import TINY, run
 
-from vae_lowlevel import assembly, cli, evaluate, inference, train
+from vae_lowlevel import assembly, cli, evaluate, train
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.export import ExportOptions
 from vae_lowlevel.config.flags import format_value
@@ -25,11 +25,8 @@ from vae_lowlevel.errors import ConfigError, DataError, RunError
 from vae_lowlevel.experiment import training
 from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load_model
-from vae_lowlevel.experiment.start import prepare_run
+from vae_lowlevel.experiment.loading import load_model, load_predictor
 from vae_lowlevel.objectives.elbo import Elbo
-from vae_lowlevel.training.observers import Reporter, Summaries
-from vae_lowlevel.training.workers import Workers
 
 
 def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):
@@ -92,7 +89,7 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
 def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):
     # A file system of TensorFlow that lives in memory.
     address = "ram://runs/remote"
-    values = {**TINY, "model_dir": address, "learning_rate": 0.01}
+    values = {**TINY, "model_dir": address, "learning_rate": 0.01, "figures": True}
     for epochs in (1, 2):
         config = Config.from_flat({**values, "epochs": epochs})
         train.run(config)
@@ -106,7 +103,7 @@ def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, 
         np.testing.assert_array_equal(a, b)
     version = export_run(ExportOptions(model_dir=address, export_dir=str(tmp_path / "exports")))
     assert (tmp_path / "exports/remote/1/figures/samples.png").stat().st_size > 100
-    assert inference.load(version).sample(2).shape == (2, 8, 8, 1)
+    assert load_predictor(version).sample(2).shape == (2, 8, 8, 1)
     with pytest.raises(ConfigError, match="--latent_dim: was 2, now 3"):
         train.run(Config.from_flat({**values, "latent_dim": 3}))
     train.run(Config.from_flat({**values, "latent_dim": 3, "epochs": 1, "overwrite": True}))
@@ -299,17 +296,6 @@ def test_training_leaves_the_determinism_of_the_process_alone(tmp_path):
     finally:
         if was_enabled:
             tf.config.experimental.enable_op_determinism()
-
-
-def test_only_the_chief_has_observers(finished):
-    config = RunFolder(str(finished)).read_config()
-    chief, other = (Workers(tf.distribute.get_strategy(), index, count=2) for index in (0, 1))
-    dataset = load_dataset(config.data)
-    run = prepare_run(config, dataset, Workers(tf.distribute.get_strategy()))
-    folder = RunFolder(str(finished))
-    kinds = [type(made) for made in training._build_observers(config, folder, dataset, run, chief)]
-    assert kinds == [Summaries, Reporter]
-    assert training._build_observers(config, folder, dataset, run, other) == []
 
 
 def raise_at(signals, error):

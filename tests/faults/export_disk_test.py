@@ -11,7 +11,7 @@ from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment.anomaly import find_normal_scores
 from vae_lowlevel.experiment.exporting import publish_model
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load, load_best
+from vae_lowlevel.experiment.loading import load_best, load_predictor
 from vae_lowlevel.serving.signatures import ServingModel
 
 pytestmark = pytest.mark.faults
@@ -59,7 +59,7 @@ def test_a_full_disk_at_every_size(publish, tmp_path, count):
                 if "is exported, but not the settings" not in str(error):
                     assert left(disk) == []
                     continue
-            load(str(disk / "exports" / "tiny"))
+            load_predictor(str(disk / "exports" / "tiny"))
     count("export to a full disk", sizes=len(SIZES), refused=len(errors))
     assert len(SIZES) > len(errors) > 20
     for text in errors:

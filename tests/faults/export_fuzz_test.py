@@ -11,7 +11,7 @@ import tensorflow as tf
 from vae_lowlevel import assembly
 from vae_lowlevel.errors import RunError
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import find_weights, load
+from vae_lowlevel.experiment.loading import find_weights, load_predictor
 from vae_lowlevel.training.named_variables import restore_matching
 
 IMAGES = np.random.default_rng(0).random([2, 12, 12, 1], np.float32)
@@ -50,7 +50,7 @@ def insert(content, random):
 
 def answers(folder):
     """Returns numbers that depend on all of an export that is used."""
-    predictor = load(str(folder))
+    predictor = load_predictor(str(folder))
     scores = predictor.score(IMAGES)
     samples, reconstructions = predictor.sample(2), predictor.reconstruct(IMAGES)
     return [*(np.asarray(values) for values in scores), samples, reconstructions]
@@ -178,4 +178,4 @@ def test_a_saved_model_of_another_kind_has_other_inputs(tmp_path):
     signatures = dict.fromkeys(("encode", "decode", "reconstruct"), function)
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
     with pytest.raises(RunError, match="of another kind: it lacks the input image of rank 4"):
-        load(str(tmp_path))
+        load_predictor(str(tmp_path))

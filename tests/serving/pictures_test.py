@@ -1,4 +1,7 @@
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -45,6 +48,24 @@ def test_grey_and_colour_are_converted_to_the_channels_of_the_model():
     np.testing.assert_allclose(found[0], np.repeat(grey / 255.0, 3, -1), atol=1e-6)
     found = decode([png(np.repeat(grey, 3, -1))], GREY)
     np.testing.assert_allclose(found[0], grey / 255.0, atol=1.01 / 255.0)
+
+
+@pytest.mark.parametrize("image_shape", [GREY, COLOUR])
+def test_transparency_is_ignored(image_shape):
+    image = pixels(image_shape)
+    alpha = np.random.default_rng(0).integers(0, 256, [12, 10, 1], np.uint8)
+    assert alpha.min() < 5, "a blend with any background would change the colours"
+    found = decode([png(np.concatenate([image, alpha], -1))], image_shape)
+    np.testing.assert_allclose(found[0], image / 255.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("image_shape", [GREY, COLOUR])
+def test_cmyk_is_refused_by_row(image_shape):
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels(COLOUR)).convert("CMYK").save(file, "JPEG")
+    message = r"encode_bytes: image_bytes, row\] \[1\] \[is a CMYK JPEG; convert it to RGB"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        decode([jpeg(pixels(image_shape)), file.getvalue()], image_shape)
 
 
 def test_no_pictures():

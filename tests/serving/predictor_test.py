@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from vae_lowlevel.experiment.loading import load, load_model
+from vae_lowlevel.experiment.loading import load_model, load_predictor
 from vae_lowlevel.serving.array_checks import unit_images
 from vae_lowlevel.serving.predictor import CHUNK
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_run):
-    return load(tiny_run)
+    return load_predictor(tiny_run)
 
 
 @pytest.fixture(scope="module")

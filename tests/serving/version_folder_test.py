@@ -8,7 +8,6 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from vae_lowlevel.config.export import ExportOptions
@@ -17,7 +16,7 @@ from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.loading import load_model
 from vae_lowlevel.serving import version_folder
 from vae_lowlevel.serving.examples import make_example_inputs
-from vae_lowlevel.serving.server_files import BATCH_SIZES, write_server_files
+from vae_lowlevel.serving.server_files import BATCH_SIZES
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.serving.warmup import WARMUP_FILE, read_warmup, write_warmup
 
@@ -159,40 +158,6 @@ def test_weights_that_give_nan_are_not_exported(serving_model, examples):
             version_folder._example_requests(serving_model, examples, 1e-3)
     finally:
         bias.assign(before)
-
-
-def test_server_files_are_written_once(tmp_path):
-    folder = tmp_path / "fashion"
-    folder.mkdir()
-    write_server_files(str(folder), "fashion")
-    names = {"models.config", "batching_parameters.txt", "monitoring.config"}
-    assert set(os.listdir(folder)) == names
-    (folder / "models.config").write_text("mine")
-    write_server_files(str(folder), "fashion")
-    assert (folder / "models.config").read_text() == "mine"
-    assert os.listdir(tmp_path) == ["fashion"]
-
-
-def test_models_config_is_what_the_server_parses(tmp_path):
-    model_server_config_pb2 = pytest.importorskip(
-        "tensorflow_serving.config.model_server_config_pb2", reason="needs the extra `serving`"
-    )
-    write_server_files(str(tmp_path), "fashion")
-    config = model_server_config_pb2.ModelServerConfig()
-    text_format.Parse((tmp_path / "models.config").read_text(), config)
-    (model,) = config.model_config_list.config
-    assert (model.name, model.base_path) == ("fashion", "/models/fashion")
-    assert model.model_version_policy.latest.num_versions == 1
-
-
-def test_batching_parameters_keep_the_rules_of_the_server(tmp_path):
-    write_server_files(str(tmp_path), "fashion")
-    lines = (tmp_path / "batching_parameters.txt").read_text().splitlines()
-    settings = [line.split(":") for line in lines if line.startswith("allowed_batch_sizes")]
-    sizes = [int(value) for _, value in settings]
-    assert sizes == sorted(set(sizes)) == list(BATCH_SIZES)
-    # The last must be max_batch_size.
-    assert f"max_batch_size {{ value: {sizes[-1]} }}" in lines
 
 
 def test_the_model_card_says_what_the_export_is(tiny_run, tiny_export):

@@ -11,7 +11,6 @@ import dataclasses
 import difflib
 import os
 import re
-import textwrap
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -67,7 +66,7 @@ _OTHER_WORDS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _Setting:
+class Setting:
     """A field of the options, its plain type, and whether it can be unset."""
 
     field: dataclasses.Field
@@ -97,7 +96,7 @@ class _Setting:
         except (KeyError, ValueError):
             pass
         if not text.strip():
-            default = _default_text(self.field)
+            default = default_text(self.field)
             raise ConfigError(
                 f"--{name} must be {expected}, got an empty value: give one, or leave the flag out "
                 f"for the default, {default}"
@@ -105,12 +104,13 @@ class _Setting:
         raise ConfigError(f"--{name} must be {expected}, got {quote(text)}")
 
 
-def _settings_of(options: type[Options]) -> dict[str, _Setting]:
+def settings_of(options: type[Options]) -> dict[str, Setting]:
+    """Returns every setting of all groups, by name."""
     settings = {}
     for group in options.groups().values():
         kinds = value_types(group)
         for field in dataclasses.fields(group):
-            settings[field.name] = _Setting(field, *kinds[field.name])
+            settings[field.name] = Setting(field, *kinds[field.name])
     return settings
 
 
@@ -127,7 +127,7 @@ def parse(argv: list[str], options: type[AnyOptions]) -> AnyOptions:
     Raises:
         ConfigError: a flag is unknown or has a bad value, or a word that is not a flag is left.
     """
-    settings = _settings_of(options)
+    settings = settings_of(options)
     values, direct = {}, {}
     for flagfile, part in _split_flagfiles(argv):
         try:
@@ -162,7 +162,7 @@ def _split_flagfiles(argv: list[str]) -> Iterator[tuple[str | None, list[str]]]:
     yield None, part
 
 
-def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str]:
+def _read_texts(argv: list[str], settings: dict[str, Setting]) -> dict[str, str]:
     """Returns the texts of the flags that are given."""
     from absl import flags
 
@@ -175,11 +175,11 @@ def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str
         # Unknown flags are left: absl's own message, with its suggestions, fails for long names.
         left = values(["", *argv], known_only=True)[1:]
     except (flags.Error, ValueError) as error:
-        raise ConfigError(_shown(str(error))) from None
+        raise ConfigError(shown(str(error))) from None
     unknown = [word for word in left if re.match("--?[^-=]", word)]
     if unknown and "--" not in left:
         name = unknown[0].lstrip("-").partition("=")[0]
-        raise ConfigError(f"there is no flag --{_shown(name)}{_hint(name, settings)}")
+        raise ConfigError(f"there is no flag --{shown(name)}{suggest(name, settings)}")
     if left:
         raise ConfigError(
             f"not a flag: {quote(left)[1:-1]}. Flags are written --name=value, in a "
@@ -188,7 +188,7 @@ def _read_texts(argv: list[str], settings: dict[str, _Setting]) -> dict[str, str
     return {name: values[name].value for name in settings if values[name].present}
 
 
-def _hint(name: str, settings: dict[str, _Setting]) -> str:
+def suggest(name: str, settings: dict[str, Setting]) -> str:
     """Returns the end of a sentence that suggests the flag that may be meant."""
     word = name.lower().replace("-", "_")
     alike = difflib.get_close_matches(word[:100], settings, n=1, cutoff=0.75)
@@ -196,45 +196,13 @@ def _hint(name: str, settings: dict[str, _Setting]) -> str:
     return f"; did you mean --{meant}?" if meant in settings else ""
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Returns a text of the command line without quotes, on one line and not endless."""
     return quote(text)[1:].removesuffix("'")
 
 
-def help_text(usage: str, options: type[Options]) -> str:
-    """Returns the text of `--help`: every flag, by group, with its default."""
-    lines = [
-        usage.strip(),
-        "",
-        "--flagfile=FILE reads flags from a file, one --name=value per line.",
-        "--NAME= (an empty value) unsets a flag whose default is not set, except --model_dir.",
-    ]
-    settings = _settings_of(options)
-    for group in options.groups().values():
-        title = group.__doc__.strip().splitlines()[0].rstrip(".")
-        lines += ["", f"{title}:"]
-        for field in dataclasses.fields(group):
-            lines += _help_lines(settings[field.name])
-    return "\n".join(lines)
-
-
-def _help_lines(setting: _Setting) -> list[str]:
-    field, choices = setting.field, setting.field.metadata["choices"]
-    allowed = "{" + ", ".join(choices) + "}" if choices else setting.kind.__name__
-    if setting.kind is tuple:
-        allowed = "int,int,..."
-    limit = field.metadata["bounds"]["at most"][0]
-    known = _default_text(field) if limit is None else f"{_default_text(field)}; at most {limit}"
-    head, default = f"  --{field.name}  {allowed}", f"(default: {known})"
-    is_short = len(head) + len(default) <= 98
-    lines = [f"{head}  {default}"] if is_short else [head, f"      {default}"]
-    indent = " " * 6
-    return lines + textwrap.wrap(
-        field.metadata["help"], 92, initial_indent=indent, subsequent_indent=indent
-    )
-
-
-def _default_text(field: dataclasses.Field) -> str:
+def default_text(field: dataclasses.Field) -> str:
+    """Returns a field's default as a flagfile writes it, or "not set"."""
     return "not set" if field.default is None else format_value(field.default) or "empty"
 
 

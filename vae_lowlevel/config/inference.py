@@ -8,7 +8,10 @@ import os
 from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.errors import ConfigError
 
-COMMANDS = ("encode", "reconstruct", "sample", "interpolate")
+COMMANDS = ("encode", "reconstruct", "sample", "interpolate", "traverse")
+# As in serving/latent_paths.py.
+PATHS = ("linear", "spherical")
+BETWEEN = ("images", "classes", "samples")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,16 @@ class InferenceOptions(Options):
     count: int = option(
         16, "Number of samples, or of test images without --input.", at_least=1, at_most=100_000
     )
-    seed: int = option(0, "sample: seed of the draws.", at_least=0, below=2**31)
+    seed: int = option(
+        0, "sample, interpolate: seed of the draws from the prior.", at_least=0, below=2**31
+    )
+    temperature: float = option(
+        1.0,
+        "sample: factor of the prior's scale. Below 1, the images are more typical and less "
+        "different.",
+        at_least=0,
+        at_most=100,
+    )
     label: int | None = option(
         None,
         "Class of all images, for a conditional model; -1 for an unknown class. Default: the "
@@ -40,7 +52,22 @@ class InferenceOptions(Options):
         at_least=-1,
     )
     steps: int = option(
-        8, "interpolate: images per row, both ends included.", at_least=2, at_most=1000
+        8, "interpolate, traverse: images per row, both ends included.", at_least=2, at_most=1000
+    )
+    between: str = option(
+        "images",
+        "interpolate: what the ends of a row are. images: each image and the next. classes: the "
+        "mean z of the images of each class and of the next. samples: --count draws from the "
+        "prior.",
+        choices=BETWEEN,
+    )
+    path: str = option(
+        "linear",
+        "interpolate: a straight line between two z, or spherical: the arc of a great circle.",
+        choices=PATHS,
+    )
+    span: float = option(
+        3.0, "traverse: every dimension of z goes from -span to span.", above=0, at_most=1000
     )
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
 
@@ -63,5 +90,12 @@ class InferenceOptions(Options):
             raise ConfigError(
                 f"--output={self.output}: there is no folder {folder}; create it first"
             )
-        if self.command == "sample" and self.input:
-            raise ConfigError(f"sample takes no images: leave out --input={self.input}")
+        takes_samples = self.command == "interpolate" and self.between == "samples"
+        if (self.command == "sample" or takes_samples) and self.input:
+            what = "interpolate --between=samples" if takes_samples else "sample"
+            raise ConfigError(f"{what} takes no images: leave out --input={self.input}")
+        if self.command == "interpolate" and self.between == "classes" and self.input:
+            raise ConfigError(
+                "interpolate --between=classes uses the labelled test images of the run: leave out "
+                f"--input={self.input}"
+            )

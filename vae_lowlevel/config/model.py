@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from vae_lowlevel.config.fields import check, option
+from vae_lowlevel.config.fields import check, option, quote
 from vae_lowlevel.config.network import (
     MAX_WIDTH,
     NetworkSettings,
@@ -162,6 +162,18 @@ class ModelConfig(NetworkSettings):
         if self.likelihood_scale is not None:
             return self.likelihood_scale
         return 1.0 if self.scale_kind == "fixed" else 0.1
+
+    def check_vectors(self) -> None:
+        """Refuses a model that is not one of vectors.
+
+        Raises:
+            ConfigError: the network or the likelihood is one of images.
+        """
+        for name, wanted in (("network", "mlp"), ("likelihood", "gaussian")):
+            if getattr(self, name) != wanted:
+                raise ConfigError(
+                    f"vectors [N, D] need --{name}={wanted}, got {quote(getattr(self, name))}"
+                )
 
 
 def _check_kind(model: ModelConfig) -> None:

@@ -29,6 +29,11 @@ class RunConfig:
         "exports nothing.",
         resume="free",
     )
+    figures: bool = option(
+        True,
+        "Draws figures after the epochs and at the end of the run, and writes its report.",
+        resume="free",
+    )
     tensorflow_log: bool = option(
         False, "Shows TensorFlow's own start-up lines on stderr.", resume="free"
     )

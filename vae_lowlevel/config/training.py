@@ -48,8 +48,8 @@ class TrainingConfig:
         "Validation number that chooses the best weights and decides early stopping. elbo: it has "
         "no KL weight, so all epochs are comparable, also during a KL warm-up. loss: what is "
         "minimised; epochs compete only once KL weight and capacity have their final values. auto: "
-        "loss if the objective weighs its terms (kl_weight other than 1, free_bits, capacity, "
-        "pixel_reduction=mean, sparse_autoencoder), else elbo.",
+        "loss if the objective is not the ELBO or weighs its terms (iwae, dreg, tcvae, kl_weight "
+        "other than 1, free_bits, capacity, pixel_reduction=mean, sparse_autoencoder), else elbo.",
         choices=("auto", "elbo", "loss"),
         resume="free",
     )
@@ -121,6 +121,12 @@ class TrainingConfig:
         None,
         "First and last step to profile for TensorBoard, such as 100-120. TensorBoard needs the "
         "extra [profile] to show it.",
+        resume="free",
+    )
+    gradient_histograms: bool = option(
+        False,
+        "Writes histograms of the gradients of one batch to TensorBoard after each epoch. Off by "
+        "default: the backward pass is traced once more, which takes seconds and memory.",
         resume="free",
     )
     checkpoint_every: int | None = option(

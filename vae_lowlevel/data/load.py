@@ -18,7 +18,7 @@ from vae_lowlevel.data.records.dataset import is_streamed, load_streamed
 from vae_lowlevel.data.records.shards import load_records
 from vae_lowlevel.data.splits import split_test, split_validation, validation_size
 from vae_lowlevel.errors import ConfigError, DataError
-from vae_lowlevel.types import Dataset, Examples
+from vae_lowlevel.types import Dataset, Examples, is_vector_shape, to_unit
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -107,6 +107,8 @@ def _load_resident(config: DataConfig) -> Dataset:
     if test is None:
         kept, held_out = split_test(len(train))
         train, test = train[kept], train[held_out]
+    if is_vector_shape(train.image.shape[1:]):
+        train, test = _check_vectors(config, train), _check_vectors(config, test)
     if config.pad_to is not None:
         train, test = pad_images(train, config.pad_to), pad_images(test, config.pad_to)
     kept, held_out = split_validation(len(train), validation_count)
@@ -118,6 +120,17 @@ def _load_resident(config: DataConfig) -> Dataset:
             raise DataError(f"--dataset={config.dataset}: {error}") from error
         class_names = tuple(map(str, range(classes)))
     return Dataset(train, validation, test, class_names, factor_names)
+
+
+def _check_vectors(config: DataConfig, examples: Examples) -> Examples:
+    """Returns vectors as floats, also those that came as images of one row of pixels."""
+    for name, value, unset in (
+        ("pad_to", config.pad_to, None),
+        ("binarize", config.binarize, "none"),
+    ):
+        if value != unset:
+            raise ConfigError(f"--{name}={value} is for images, but the data are vectors")
+    return dataclasses.replace(examples, image=to_unit(examples.image).numpy())
 
 
 class _Source(NamedTuple):

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 from vae_lowlevel.evaluation.metrics import active_units
 from vae_lowlevel.evaluation.term_means import PaddedBatches
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import ConditionedVAE, Model, ProgressBar, to_unit
+from vae_lowlevel.types import ConditionedVAE, Model, ProgressBar, stored_spec, to_unit
 
 tfd = tfp.distributions
 
@@ -255,7 +255,7 @@ def encode_posteriors(model: Model, batches: PaddedBatches, batch_size: int) -> 
             values["kl"] = conditioned.kl_per_dimension(posterior)
         return values
 
-    image = tf.TensorSpec([batch_size, *model.image_shape], tf.uint8)
+    image = stored_spec(batch_size, model.image_shape)
     label = tf.TensorSpec([batch_size], tf.int32)
     encode = tf.function(encode, input_signature=[image, label], autograph=False)
     parts: dict[str, list[np.ndarray]] = {}

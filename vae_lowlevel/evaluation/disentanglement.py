@@ -29,7 +29,7 @@ from vae_lowlevel.evaluation.factor_matrix import (
     mutual_information_gaps,
     separated_attribute_predictability,
 )
-from vae_lowlevel.types import Model, to_unit
+from vae_lowlevel.types import Model, stored_spec, to_unit
 
 # Ten for each bin of a factor. With fewer, mutual information is mostly bias.
 LEAST_EXAMPLES = 10 * FACTOR_BINS
@@ -55,7 +55,7 @@ def compile_embedding(
     return tf.function(
         lambda image, label: model.conditioned_on(label).embed(to_unit(image)),
         input_signature=[
-            tf.TensorSpec([batch_size, *model.image_shape], tf.uint8),
+            stored_spec(batch_size, model.image_shape),
             tf.TensorSpec([batch_size], tf.int32),
         ],
         autograph=False,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from vae_lowlevel.evaluation.metrics import image_quality
 from vae_lowlevel.evaluation.term_means import PaddedBatches
-from vae_lowlevel.types import Model, to_unit
+from vae_lowlevel.types import Model, stored_spec, to_unit
 
 NEIGHBOURS = 10
 
@@ -178,7 +178,7 @@ def _on_batches(
     return tf.function(
         lambda image, label: compute(model, to_unit(image), label),
         input_signature=[
-            tf.TensorSpec([batch_size, *model.image_shape], tf.uint8),
+            stored_spec(batch_size, model.image_shape),
             tf.TensorSpec([batch_size], tf.int32),
         ],
         autograph=False,

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import Examples, Model, ProgressBar, to_unit
+from vae_lowlevel.types import Examples, Model, ProgressBar, stored_spec, to_unit
 
 
 class ImportanceSampling:
@@ -53,7 +53,7 @@ class ImportanceSampling:
         self._chunks = -(-num_samples // self._draws)
         self._num_samples = num_samples
         specs = [
-            tf.TensorSpec([self._rows, *model.image_shape], tf.uint8),
+            stored_spec(self._rows, model.image_shape),
             tf.TensorSpec([self._rows], tf.int32),
             tf.TensorSpec([], tf.int32),
         ]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vae_lowlevel.evaluation.likelihood import compute_in_batches
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
-from vae_lowlevel.types import Examples, Model, ProgressBar, to_unit
+from vae_lowlevel.types import Examples, Model, ProgressBar, stored_spec, to_unit
 
 # Of Adam, falling linearly to 0: 100 steps move a mean by up to 5, and a log-variance too.
 LEARNING_RATE = 0.1
@@ -52,7 +52,7 @@ class LikelihoodRegret:
         self._seed = fold(make_seed(seed), "likelihood_regret")
         self._rows = max(1, decode_batch // _FINAL_DRAWS)
         specs = [
-            tf.TensorSpec([self._rows, *model.image_shape], tf.uint8),
+            stored_spec(self._rows, model.image_shape),
             tf.TensorSpec([self._rows], tf.int32),
         ]
         self._regret = tf.function(

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.evaluation.term_means import PaddedBatches, TermMeans
-from vae_lowlevel.types import Batch, Model, Objective, Transform, psnr
+from vae_lowlevel.evaluation.units import unit_rates
+from vae_lowlevel.types import Batch, Model, Objective, Transform, is_vector_shape, psnr
 
 # Side of the Gaussian window of SSIM in the paper; smaller images take their own smaller side.
 SSIM_WINDOW = 11
@@ -22,16 +23,20 @@ def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.T
         reconstruction: as `image`.
 
     Returns:
-        float32 [B] each: `mse` per pixel, `psnr` = -10 log10(mse) in dB, `ssim` in [-1, 1].
+        float32 [B] each: `mse` per pixel, `psnr` = -10 log10(mse) in dB, and, not for vectors,
+        `ssim` in [-1, 1].
 
     References:
         Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
         2004, eq. 13.
     """
     mse = tf.reduce_mean(tf.math.squared_difference(image, reconstruction), [1, 2, 3])
-    window = min(SSIM_WINDOW, *image.shape[1:3])
-    ssim = tf.image.ssim(image, reconstruction, max_val=1.0, filter_size=window)
-    return {"mse": mse, "psnr": psnr(mse), "ssim": ssim}
+    quality = {"mse": mse, "psnr": psnr(mse)}
+    if not is_vector_shape(image.shape[1:]):
+        window = min(SSIM_WINDOW, *image.shape[1:3])
+        ssim = tf.image.ssim(image, reconstruction, max_val=1.0, filter_size=window)
+        quality["ssim"] = ssim
+    return quality
 
 
 # Burda et al. count a unit as active when the variance of its posterior mean exceeds this.
@@ -87,21 +92,27 @@ def measure_test_split(
         The objective's terms, for a VAE `elbo`, `distortion`, `rate`, `loss` (one draw of z per
         image; nats per example, `loss` in the objective's own unit); `mse`, `psnr` (dB), `ssim` of
         reconstructions from the posterior mean, averaged over images; `active_units`; `latents`:
-        min, max, mean and std of the posterior mean in each dimension. A sparse autoencoder has
-        codes in place of posterior means.
+        min, max, mean and std of the posterior mean in each dimension, and `kl`, the mean
+        KL(q(z_j|x) || p(z_j)) in nats, where that has a closed form. A sparse autoencoder has codes
+        in place of posterior means.
     """
     means = TermMeans(
         model,
         objective,
         batch_size=batch_size,
         seed=seed,
-        per_example=_reconstruction_quality,
+        per_example=_measure_examples,
         transform=transform,
     )
     terms, z_mean = means(batches, step=0)
-    return {**terms, "active_units": active_units(z_mean), "latents": latent_statistics(z_mean)}
+    latents = latent_statistics(z_mean)
+    for unit, rate in zip(latents, terms.pop("unit_rates", []), strict=False):
+        unit["kl"] = rate
+    return {**terms, "active_units": active_units(z_mean), "latents": latents}
 
 
-def _reconstruction_quality(model: Model, batch: Batch) -> dict[str, tf.Tensor]:
-    reconstruction = model.conditioned_on(batch.label).reconstruct(batch.encoder_input)
-    return image_quality(batch.image, reconstruction)
+def _measure_examples(model: Model, batch: Batch) -> dict[str, tf.Tensor]:
+    conditioned = model.conditioned_on(batch.label)
+    quality = image_quality(batch.image, conditioned.reconstruct(batch.encoder_input))
+    rates = unit_rates(conditioned, conditioned.encode(batch.encoder_input))
+    return quality if rates is None else {**quality, "unit_rates": rates}

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.types import Batch, Examples, Model, Objective, Transform, to_unit
+from vae_lowlevel.types import Batch, Examples, Model, Objective, Transform, stored_spec, to_unit
 
 PaddedBatches = Iterable[tuple[Examples, np.ndarray]]
 
@@ -24,7 +24,8 @@ class TermMeans:
         objective: what is evaluated.
         batch_size: rows of every batch.
         seed: of the run.
-        per_example: (model, batch) -> {name: float32 [B]}, further terms to average, or None.
+        per_example: (model, batch) -> {name: float32 [B] or [B, D]}, further terms to average, or
+            None. The mean of the latter is a list of D numbers.
         transform: (batch, noise) -> batch, applied first; None for none. Its noise is that of
             seed 0, so that runs with other seeds see the same batches.
     """
@@ -45,7 +46,7 @@ class TermMeans:
         self._seed = fold(make_seed(seed), "evaluation")
         self._per_example = per_example
         self._transform = transform
-        image = tf.TensorSpec([batch_size, *model.image_shape], tf.uint8)
+        image = stored_spec(batch_size, model.image_shape)
         label = tf.TensorSpec([batch_size], tf.int32)
         mask = tf.TensorSpec([batch_size], tf.float32)
         number = tf.TensorSpec([], tf.int64)
@@ -66,7 +67,7 @@ class TermMeans:
             The mean of each term and what the objective derives from them, and the z that represent
             the images, float32 [N, D].
         """
-        sums: dict[str, float] = {}
+        sums: dict[str, np.ndarray] = {}
         count = 0.0
         z_means = []
         for number, (examples, mask) in enumerate(batches):
@@ -78,10 +79,10 @@ class TermMeans:
                 tf.constant(step, tf.int64),
             )
             for name, value in totals.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+                sums[name] = sums.get(name, 0.0) + value.numpy().astype(np.float64)
             count += float(mask.sum())
             z_means.append(z_mean.numpy()[mask > 0])
-        means = {name: value / count for name, value in sums.items()}
+        means = {name: (value / count).tolist() for name, value in sums.items()}
         return self._objective.report(means), np.concatenate(z_means)
 
     def _compute_batch_sums(
@@ -104,5 +105,11 @@ class TermMeans:
         terms = self._objective(self._model, batch, noise, step, global_mean)._asdict()
         if self._per_example is not None:
             terms.update(self._per_example(self._model, batch))
-        sums = {name: tf.reduce_sum(term * mask) for name, term in terms.items()}
+        sums = {name: _sum_rows(term, mask) for name, term in terms.items()}
         return sums, self._model.conditioned_on(label).embed(batch.encoder_input)
+
+
+def _sum_rows(term: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    if term.shape.rank == 1:
+        return tf.reduce_sum(term * mask)
+    return tf.linalg.matvec(term, mask, transpose_a=True)

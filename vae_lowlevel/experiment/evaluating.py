@@ -20,9 +20,10 @@ from vae_lowlevel.experiment.anomaly_evaluation import measure_anomaly
 from vae_lowlevel.experiment.disentanglement_evaluation import measure_run_disentanglement
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best
-from vae_lowlevel.experiment.results import draw_test, measure_corrupted, measure_test
+from vae_lowlevel.experiment.results import measure_corrupted, measure_test
 from vae_lowlevel.experiment.samplers import MOST_CODES, draw_codes, fit_sampler
 from vae_lowlevel.experiment.subject import Subject, progress_bar
+from vae_lowlevel.experiment.visualizing import draw_run
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 
 
@@ -73,7 +74,7 @@ def _measure_test(subject: Subject) -> dict[str, Any]:
     metrics = measure_test(config, model, dataset)
     if options.examples is not None:
         metrics["examples"] = len(dataset.test)
-    draw_test(config, model, dataset, folder)
+    draw_run(config, folder, dataset, model, folder.read_metrics())
     return {"test": metrics}
 
 

@@ -53,6 +53,8 @@ class RunFolder:
         figures: folder of the figures.
         metrics: history, test metrics, versions; it marks the run as finished.
         publication: the name of the version that the run exports, written before the version.
+        report: page with the results.
+        explorer: page that decodes in the browser.
         kept_images: the images that `VAE.fit` trains on.
         lock: held while the run is trained.
         resume_command: what resumes the run.
@@ -68,13 +70,15 @@ class RunFolder:
         self.figures = os.path.join(path, "figures")
         self.metrics = os.path.join(path, "metrics.json")
         self.publication = os.path.join(path, "publication.json")
+        self.report = os.path.join(path, "report.html")
+        self.explorer = os.path.join(path, "latent_explorer.html")
         self.kept_images = os.path.join(path, "data.npz")
         self.lock = os.path.join(path, "run.lock")
         self.resume_command = f"python -m vae_lowlevel.train --flagfile={self.flagfile}"
 
-    def figure(self, name: str) -> str:
-        """Returns the path of a figure, `name` without its ending."""
-        return os.path.join(self.figures, f"{name}.png")
+    def figure(self, name: str, ending: str = "png") -> str:
+        """Returns the path of a figure, by its name and the ending of its format."""
+        return os.path.join(self.figures, f"{name}.{ending}")
 
     def anomaly_scores(self, precision: str, kind: str = "") -> str:
         """Returns the path of the scores of normal images.

@@ -32,7 +32,7 @@ class BestModel(NamedTuple):
     precision: str
 
 
-def load(path: str) -> Predictor:
+def load_predictor(path: str) -> Predictor:
     """Loads a trained model, to be used on NumPy arrays.
 
     Args:

@@ -15,13 +15,16 @@ from vae_lowlevel.data.images import read_images
 from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import ConfigError, DataError
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.loading import load
+from vae_lowlevel.experiment.loading import load_predictor
 from vae_lowlevel.plots.grids import comparison_grid, image_grid
 from vae_lowlevel.plots.png import encode_png
 from vae_lowlevel.serving.array_checks import Labels, unit_images
+from vae_lowlevel.serving.latent_paths import interpolate_latents
 from vae_lowlevel.serving.predictor import NO_SAMPLES, Predictor
 
 PAIRS_PER_ROW = 10
+# Test images whose z is computed for the mean of a class and for the variance of a dimension.
+MOST_ENCODED = 2000
 
 
 class Result(NamedTuple):
@@ -44,7 +47,7 @@ def predict(options: InferenceOptions) -> None:
         DataError: the images cannot be read or do not fit the model.
         RunError: there is no model, or it cannot be read.
     """
-    model = load(options.model_dir)
+    model = load_predictor(options.model_dir)
     _check_model(options, model)
     result = _COMMANDS[options.command](model, options)
     if options.output.endswith(".npz"):
@@ -57,12 +60,13 @@ def predict(options: InferenceOptions) -> None:
 
 def _check_model(options: InferenceOptions, model: Predictor) -> None:
     """Refuses a command that the model does not support, and a label that does not fit."""
-    if options.command == "sample" and not model.can_sample:
-        raise ConfigError(f"sample: {NO_SAMPLES}")
+    command = options.command
+    draws = command == "sample" or (command == "interpolate" and options.between == "samples")
+    if draws and not model.can_sample:
+        raise ConfigError(f"{command}: {NO_SAMPLES}")
     if options.label is not None and not model.is_conditional:
         raise ConfigError(f"--label={options.label}: the model is not conditional, leave it out")
-    needs_label = options.command == "sample" or options.input
-    if model.is_conditional and needs_label and options.label is None:
+    if model.is_conditional and (draws or options.input) and options.label is None:
         raise ConfigError("--label is needed: the model is conditional (-1 for an unknown class)")
     if options.label is not None:
         try:
@@ -72,32 +76,66 @@ def _check_model(options: InferenceOptions, model: Predictor) -> None:
 
 
 def _encode(model: Predictor, options: InferenceOptions) -> Result:
-    images, label = _read_input(model, options)
-    return Result(model.encode(images, label).to_dict())
+    read = _read_input(model, options)
+    arrays = model.encode(read.images, read.condition).to_dict()
+    return Result(arrays if read.label is None else {**arrays, "label": read.label})
 
 
 def _reconstruct(model: Predictor, options: InferenceOptions) -> Result:
-    images, label = _read_input(model, options)
-    results = model.reconstruct(images, label)
-    columns = min(len(images), PAIRS_PER_ROW)
-    return Result({"image": results}, comparison_grid(images, results, columns))
+    read = _read_input(model, options)
+    results = model.reconstruct(read.images, read.condition)
+    columns = min(len(read.images), PAIRS_PER_ROW)
+    return Result(
+        {"image": results},
+        comparison_grid(read.images, results.reshape(read.images.shape), columns),
+    )
 
 
 def _sample(model: Predictor, options: InferenceOptions) -> Result:
-    images = model.sample(options.count, options.seed, options.label)
-    return Result({"image": images}, image_grid(images, columns=math.ceil(math.sqrt(len(images)))))
+    images = model.sample(
+        options.count, options.seed, options.label, temperature=options.temperature
+    )
+    return _grid(model, images, columns=math.ceil(math.sqrt(len(images))))
 
 
 def _interpolate(model: Predictor, options: InferenceOptions) -> Result:
-    images, label = _read_input(model, options)
-    if len(images) < 2:
+    if options.between == "samples":
+        label = options.label
+        ends = model.sample_latents(options.count, options.seed, label)
+    else:
+        read = _read_input(model, options)
+        ends, label = model.encode(read.images, read.condition).embedding, read.condition
+        if options.between == "classes":
+            ends, label = _class_means(ends, read, model)
+    if len(ends) < 2:
         raise DataError(
-            "interpolate needs pairs of neighbouring images: expected 2 or more images, got 1"
+            f"interpolate needs pairs: expected 2 or more {options.between}, found {len(ends)}"
         )
     label = label[:-1] if np.ndim(label) else label  # A pair has the class of its first image.
-    lines = model.interpolate(images[:-1], images[1:], options.steps, label)
-    images = lines.reshape(-1, *model.image_shape)
-    return Result({"image": lines}, image_grid(images, columns=options.steps))
+    z = interpolate_latents(ends[:-1], ends[1:], options.steps, options.path)
+    return _grid(model, model.decode_paths(z, label), columns=options.steps)
+
+
+def _traverse(model: Predictor, options: InferenceOptions) -> Result:
+    """Decodes z of the first image with one dimension after another from -span to span.
+
+    The dimensions come in the order in which they vary over the images, the largest first.
+    """
+    read = _read_input(model, options)
+    z = model.encode(read.images, read.condition).embedding
+    order = np.argsort(-z.var(0), kind="stable")
+    rows = np.repeat(z[:1], model.latent_dim * options.steps, 0)
+    rows = rows.reshape(model.latent_dim, options.steps, -1)
+    for row, dimension in enumerate(order):
+        rows[row, :, dimension] = np.linspace(-options.span, options.span, options.steps)
+    label = read.condition[0] if np.ndim(read.condition) else read.condition
+    result = _grid(model, model.decode_paths(rows, label), columns=options.steps)
+    return result._replace(arrays={**result.arrays, "dimension": order})
+
+
+def _grid(model: Predictor, images: np.ndarray, columns: int) -> Result:
+    flat = images.reshape(-1, *model.image_shape)
+    return Result({"image": images}, image_grid(flat, columns=columns))
 
 
 _COMMANDS: dict[str, Callable[[Predictor, InferenceOptions], Result]] = {
@@ -105,11 +143,27 @@ _COMMANDS: dict[str, Callable[[Predictor, InferenceOptions], Result]] = {
     "reconstruct": _reconstruct,
     "sample": _sample,
     "interpolate": _interpolate,
+    "traverse": _traverse,
 }
 
 
-def _read_input(model: Predictor, options: InferenceOptions) -> tuple[np.ndarray, Labels]:
-    """Returns images, float32 [N, H, W, C] in [0, 1], and labels if the model takes them."""
+class _Input(NamedTuple):
+    """What a command works on.
+
+    Attributes:
+        images: float32 [N, H, W, C] in [0, 1].
+        condition: labels that the model is given; None for a model that takes none.
+        label: int [N], the known classes of the images; None where they are not known.
+        class_names: of the data set; empty where it is not known.
+    """
+
+    images: np.ndarray
+    condition: Labels
+    label: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+
+
+def _read_input(model: Predictor, options: InferenceOptions) -> _Input:
     if options.input:
         try:
             images = unit_images(read_images(options.input), model.image_shape)
@@ -117,13 +171,31 @@ def _read_input(model: Predictor, options: InferenceOptions) -> tuple[np.ndarray
             raise DataError(f"--input={options.input}: {error}") from None
         if not len(images):
             raise DataError(f"--input={options.input}: expected at least one image, found none")
-        return images, options.label
+        return _Input(images, options.label)
     folder = RunFolder(options.model_dir)
     if not folder.is_run():
         raise ConfigError(
             f"--input is needed: {options.model_dir} is an export, which has no test images"
         )
-    examples = load_dataset(folder.read_config().data).test[: options.count]
+    dataset = load_dataset(folder.read_config().data)
+    # A mean, and what varies, need more images than a picture shows.
+    needs_all = options.command == "traverse" or options.between == "classes"
+    examples = dataset.test[: MOST_ENCODED if needs_all else options.count]
     images = unit_images(examples.image, model.image_shape)
     uses_own_labels = model.is_conditional and options.label is None
-    return images, examples.label if uses_own_labels else options.label
+    condition = examples.label if uses_own_labels else options.label
+    return _Input(images, condition, examples.label, dataset.class_names)
+
+
+def _class_means(
+    z: np.ndarray, read: _Input, model: Predictor
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the mean z of each class that has images, and these classes for the model."""
+    classes = [number for number in range(len(read.class_names)) if np.any(read.label == number)]
+    if len(classes) < 2:
+        raise ConfigError(
+            "interpolate --between=classes needs labels of two or more classes, the test images "
+            f"have {len(classes)}"
+        )
+    means = np.stack([z[read.label == number].mean(0) for number in classes])
+    return means, np.int32(classes) if model.is_conditional else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from vae_lowlevel.experiment.anomaly import measure_normal_scores
 from vae_lowlevel.experiment.exporting import publish_model
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best
+from vae_lowlevel.experiment.reporting import write_report
+from vae_lowlevel.experiment.tensorboard import write_final_summaries
+from vae_lowlevel.experiment.visualizing import discard_figures, draw_denoising, draw_run
 from vae_lowlevel.objectives.input_noise import build_corruption
-from vae_lowlevel.plots.run_figures import draw_denoising, draw_run_figures
-from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.training.collapse import COLLAPSED_RATE
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.types import Dataset, Model, Transform
 
@@ -44,8 +47,13 @@ def finish_run(
     """
     best = load_best(folder)
     test = measure_test(config, best.model, dataset)
-    draw_test(config, best.model, dataset, folder)
+    course = {"history": progress.history, "best_epoch": progress.best_epoch}
+    if config.run.figures:
+        discard_figures(folder)
+        draw_run(config, folder, dataset, best.model, course)
     print(f"\ntest split, weights of epoch {progress.best_epoch}:\n{format_metrics(test)}")
+    if rates := format_unit_rates(test["latents"]):
+        print(rates)
     corrupted = {}
     if config.objective.corruption != "none":
         metrics = measure_corrupted(
@@ -65,7 +73,9 @@ def finish_run(
         options = ExportOptions(model_dir=folder.path, export_dir=config.run.export_dir)
         publication = folder.name_publication(step)
         export = publish_model(serving_model, best, scores, test, options, publication)
-    print(f"\nrun folder {folder.path}; figures in {folder.figures}")
+    best_step = progress.best_step or step
+    write_final_summaries(config, folder, dataset, best.model, best_step, test, export)
+    print(f"\nrun folder {folder.path}")
     if export:
         print(f"export {export}")
     folder.write_metrics(
@@ -89,6 +99,8 @@ def finish_run(
             },
         }
     )
+    if config.run.figures:
+        print(f"report {write_report(config, folder)}")
     return best.model
 
 
@@ -103,6 +115,25 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         for name, value in metrics.items()
         if name != "latents"
     )
+
+
+def format_unit_rates(latents: Sequence[dict[str, float]]) -> str:
+    """Returns the KL of each latent unit, the largest first, in 80 columns; "" where none is known.
+
+    Args:
+        latents: of the test metrics, one per unit.
+    """
+    rates = {
+        unit: statistics["kl"] for unit, statistics in enumerate(latents) if "kl" in statistics
+    }
+    if not rates:
+        return ""
+    shown = sorted((unit for unit in rates if rates[unit] >= COLLAPSED_RATE), key=rates.get)[::-1]
+    lines = [f"KL per unit, nats ({len(shown)} of {len(rates)} have {COLLAPSED_RATE} or more):"]
+    for start in range(0, len(shown), 6):
+        cells = (f"{f'z{unit}':>5} {rates[unit]:6.3f}" for unit in shown[start : start + 6])
+        lines.append(" ".join(cells))
+    return "\n".join(lines)
 
 
 def measure_test(
@@ -136,11 +167,5 @@ def measure_corrupted(
     """Measures reconstructions of corrupted images, and draws some of them."""
     transform = build_corruption(corruption, strength)
     metrics = measure_test(config, model, dataset, transform)
-    draw_denoising(model, dataset.test, folder.figure("denoising"), transform)
+    draw_denoising(config, folder, dataset, model, (corruption, strength))
     return {"corruption": corruption, "corruption_strength": strength, **metrics}
-
-
-def draw_test(config: Config, model: Model, dataset: Dataset, folder: RunFolder) -> None:
-    """Draws the figures of the test split into the run folder."""
-    seed = fold(make_seed(config.training.seed), "figures")
-    draw_run_figures(model, dataset.test, dataset.class_names, folder.figures, seed)

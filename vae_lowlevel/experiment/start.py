@@ -29,7 +29,7 @@ from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import StepSpec, make_train_block, step_columns
 from vae_lowlevel.training.strategy import check_batch_size, place_on_replicas
 from vae_lowlevel.training.workers import Workers
-from vae_lowlevel.types import Dataset, Objective, to_unit
+from vae_lowlevel.types import Dataset, Objective, is_vector_shape, to_unit
 
 DEFAULT_EPOCHS = 10
 
@@ -66,10 +66,13 @@ def prepare_run(config: Config, dataset: Dataset, workers: Workers) -> PreparedR
 
     Raises:
         ConfigError: the replicas cannot share a batch, there is less than one batch, `freeze` or
-            `conditional` do not fit, or there are no validation images for early stopping.
+            `conditional` do not fit, the data are vectors and the model is one of images, or there
+            are no validation images for early stopping.
         DataError: the data service does not answer.
     """
     _check_patience(config, dataset)
+    if is_vector_shape(dataset.image_shape):
+        config.model.check_vectors()
     strategy = workers.strategy
     replicas = strategy.num_replicas_in_sync
     check_batch_size(config.training.batch_size, replicas, config.training.accumulate_steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+from collections.abc import Sequence
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import PER_WORKER, Config, digest
@@ -20,29 +21,28 @@ from vae_lowlevel.experiment.start import (
     build_validation,
     prepare_run,
 )
+from vae_lowlevel.experiment.watching import build_observers
 from vae_lowlevel.models.layer_table import layer_table
 from vae_lowlevel.objectives.elbo import Elbo
-from vae_lowlevel.plots.grids import image_grid
-from vae_lowlevel.randomness import fold, make_seed
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.checkpoint_files import CheckpointFiles
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.named_variables import describe_frozen
-from vae_lowlevel.training.observers import (
-    GRID_IMAGES,
-    Observer,
-    Profile,
-    Reporter,
-    Summaries,
-)
+from vae_lowlevel.training.observers import Observer
 from vae_lowlevel.training.progress import Progress
 from vae_lowlevel.training.strategy import join_workers
 from vae_lowlevel.training.workers import Workers
 from vae_lowlevel.types import Dataset, Model
 
 
-def train_run(config: Config, folder: RunFolder) -> Model | None:
+def train_run(
+    config: Config,
+    folder: RunFolder,
+    watchers: Sequence[Observer] = (),
+    *,
+    shows_progress: bool = True,
+) -> Model | None:
     """Trains to the end of the run, measures and exports its best weights.
 
     Of several workers, all train and all save; the chief alone prints, keeps what it wrote and
@@ -51,6 +51,8 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
     Args:
         config: of the run.
         folder: its folder, opened for `config`.
+        watchers: what else observes the training.
+        shows_progress: report the progress, as a bar or in lines.
 
     Returns:
         The model with the best weights; None if the run was finished before, and from workers other
@@ -66,7 +68,7 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
             `conditional` do not fit.
     """
     try:
-        return _train_and_finish(config, folder)
+        return _train_and_finish(config, folder, watchers, shows_progress)
     except Interrupted:
         raise
     except (KeyboardInterrupt, Exception) as error:
@@ -83,7 +85,9 @@ def train_run(config: Config, folder: RunFolder) -> Model | None:
         ) from None
 
 
-def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
+def _train_and_finish(
+    config: Config, folder: RunFolder, watchers: Sequence[Observer], shows_progress: bool
+) -> Model | None:
     model = None
     with contextlib.ExitStack() as stack:
         configure_runtime(config.training)
@@ -102,7 +106,7 @@ def _train_and_finish(config: Config, folder: RunFolder) -> Model | None:
                 "--overwrite to start again."
             )
         else:
-            progress, step = _train(config, folder, dataset, workers)
+            progress, step = _train(config, folder, dataset, workers, watchers, shows_progress)
             if workers.is_chief:
                 model = finish_run(config, folder, dataset, progress, step)
         if workers.count > 1:
@@ -121,7 +125,12 @@ def _check_same_flags(config: Config, workers: Workers) -> None:
 
 
 def _train(
-    config: Config, folder: RunFolder, dataset: Dataset, workers: Workers
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    workers: Workers,
+    watchers: Sequence[Observer],
+    shows_progress: bool,
 ) -> tuple[Progress, int]:
     """Trains to the end; returns the run's course and its last step."""
     run = prepare_run(config, dataset, workers)
@@ -151,7 +160,14 @@ def _train(
             validation,
             checkpoints,
             workers,
-            _build_observers(config, written, dataset, run, workers),
+            [
+                *build_observers(
+                    config, written, dataset, run, workers, shows_progress=shows_progress
+                ),
+                *watchers,
+            ]
+            if workers.is_chief
+            else [],
         )
         print(_describe(config, dataset, workers, run))
         if is_resumed:
@@ -166,22 +182,6 @@ def _train(
         )
     progress.check_trained()
     return progress, step
-
-
-def _build_observers(
-    config: Config, folder: RunFolder, dataset: Dataset, run: PreparedRun, workers: Workers
-) -> list[Observer]:
-    """Returns what watches the run: of several workers, the chief alone is watched."""
-    if not workers.is_chief:
-        return []
-    shown = (dataset.validation if len(dataset.validation) else dataset.train)[:GRID_IMAGES]
-    seed = fold(make_seed(config.training.seed), "summaries")
-    observers = [
-        Summaries(folder.summaries, run.state.evaluated_model, shown, seed, image_grid),
-        Reporter(run.total_steps, run.feed.steps_per_epoch),
-    ]
-    steps = config.training.profiled()
-    return observers if steps is None else [*observers, Profile(folder.summaries, steps)]
 
 
 def _profile_ends(config: Config) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Pictures of a run: image grids, the latent plane, the figures a run leaves behind."""
+"""Figures of arrays: grids and sheets of images, the latent plane, curves, scores, animations."""

@@ -6,8 +6,42 @@ import math
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
+
+from vae_lowlevel import files
+from vae_lowlevel.plots.png import encode_png
+from vae_lowlevel.types import to_unit
 
 GAP = 2  # pixels between the tiles of a grid
+
+
+def plot(images: np.ndarray, path: str | None = None) -> Image.Image:
+    """Lays images out in a square grid.
+
+    Args:
+        images: float in [0, 1] or uint8, [N, H, W, 1 or 3] or [N, H, W], at least one.
+        path: PNG file to write; None for none.
+
+    Returns:
+        The picture, which a notebook shows; `numpy.asarray` makes an array of it.
+
+    Raises:
+        ValueError: `images` are not such an array.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise ValueError(
+            "plot(images, path) needs images [N, H, W, 1 or 3] or [N, H, W], got "
+            f"{images.dtype} {list(images.shape)}"
+        )
+    if images.dtype == np.uint8:
+        images = to_unit(images).numpy()
+    grid = image_grid(images, columns=math.ceil(math.sqrt(len(images))))
+    if path is not None:
+        files.write(path, encode_png(grid))
+    return Image.fromarray(grid[..., 0] if grid.shape[-1] == 1 else grid)
 
 
 def image_grid(images: np.ndarray, columns: int) -> np.ndarray:

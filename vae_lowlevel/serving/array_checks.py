@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from vae_lowlevel.types import to_unit
+from vae_lowlevel.errors import ConfigError
+from vae_lowlevel.types import is_vector_shape, to_unit
 
 Labels = int | np.ndarray | None
+
+
+def full_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Returns (H, W, C) of (H, W, C), of (H, W) for C = 1, or (1, D, 1) of (D,).
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    sizes = tuple(image_shape)
+    if len(sizes) not in (1, 2, 3) or not all(
+        isinstance(size, (int, np.integer)) and size > 0 for size in sizes
+    ):
+        raise ConfigError(
+            f"image_shape must be (H, W, C), (H, W) or (D,), integers of at least 1, got {sizes}"
+        )
+    return (1, *sizes, 1) if len(sizes) == 1 else (*sizes, 1)[:3]
 
 
 def unit_images(image: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns images as a model sees them.
 
     Args:
-        image: uint8 in [0, 255] or float in [0, 1]; [N, H, W, C], or [N, H, W] when C is 1.
+        image: uint8 in [0, 255] or float in [0, 1]; [N, H, W, C], [N, H, W] where C is 1, or [N, W]
+            where H is 1 too. Lists, tensors and data frames are converted by NumPy.
         image_shape: (H, W, C).
 
     Returns:
@@ -22,8 +42,13 @@ def unit_images(image: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndar
     Raises:
         ValueError: another shape, dtype or range.
     """
-    image = np.asarray(image)
+    try:
+        image = np.asarray(image)
+    except ValueError:
+        raise ValueError("images must have one shape, got a list of different ones") from None
     shapes = [image_shape, image_shape[:2]] if image_shape[2] == 1 else [image_shape]
+    if is_vector_shape(image_shape):
+        shapes = [image_shape[1:2], image_shape]
     if image.shape[1:] not in shapes:
         allowed = " or ".join(f"[{', '.join(['N', *map(str, shape)])}]" for shape in shapes)
         raise ValueError(f"images must have shape {allowed}, got {list(image.shape)}")
@@ -31,13 +56,23 @@ def unit_images(image: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndar
     if image.dtype == np.uint8:
         return to_unit(image).numpy()
     if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"images must be uint8 in [0, 255] or floats in [0, 1], got {image.dtype}")
+        cast = "; for pixels from 0 to 255 use image.astype(numpy.uint8)"
+        raise ValueError(
+            f"images must be uint8 in [0, 255] or floats in [0, 1], got {image.dtype}"
+            + (cast if np.issubdtype(image.dtype, np.integer) else "")
+        )
     if not np.all((image >= 0.0) & (image <= 1.0)):
         raise ValueError(
-            "floating-point images must be in [0, 1] (divide 8-bit pixels by 255), got values "
-            f"from {image.min()} to {image.max()}"
+            f"floating-point images must be in [0, 1] ({_rescaling(image_shape)}), got values from "
+            f"{image.min()} to {image.max()}"
         )
     return image.astype(np.float32)
+
+
+def _rescaling(image_shape: tuple[int, int, int]) -> str:
+    if is_vector_shape(image_shape):
+        return "scale each column: (x - x.min(0)) / (x.max(0) - x.min(0))"
+    return "divide 8-bit pixels by 255"
 
 
 def check_latents(z: np.ndarray, latent_dim: int) -> np.ndarray:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Encoding(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoding:
     """The posteriors q(z|x) of N images; None for what this kind of posterior does not have.
+
+    `mean, log_var = encoding` unpacks a posterior with independent dimensions.
 
     | posterior | meaning |
     |---|---|
@@ -36,7 +41,20 @@ class Encoding(NamedTuple):
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Returns the arrays that are not None, by name."""
-        return {name: array for name, array in self._asdict().items() if array is not None}
+        return {name: array for name, array in vars(self).items() if array is not None}
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Iterates over `z_mean` and `z_log_var`.
+
+        Raises:
+            ValueError: the posterior has a full covariance, or is not Gaussian.
+        """
+        if self.z_log_var is None or self.z is not None:
+            raise ValueError(
+                "this posterior is not described by a mean and a log variance alone: use the "
+                f"attributes {', '.join(self.to_dict())}"
+            )
+        return iter((self.z_mean, self.z_log_var))
 
 
 class Code(NamedTuple):

@@ -18,6 +18,9 @@ def decode_pictures(
 ) -> tf.Tensor:
     """Decodes pictures of one size, and converts between colour and grey as the model requires.
 
+    Transparency is ignored: the colours of a PNG's pixels are used as they are stored. A CMYK JPEG
+    is refused, because its inks cannot be converted to RGB without a colour profile.
+
     The size is read from a picture's header and compared before anything is decoded, so that a
     small file of a huge picture does no harm.
 
@@ -42,7 +45,7 @@ def decode_pictures(
             [*picture, "is not a PNG or JPEG picture; bytes found:", tf.strings.length(content)],
         )
         with tf.control_dependencies([is_picture]):
-            size = tf.cond(is_png, lambda: _png_size(content), lambda: _jpeg_size(content))
+            size = tf.cond(is_png, lambda: _png_size(content), lambda: _jpeg_size(content, picture))
         is_right_size = tf.debugging.Assert(
             tf.reduce_all(tf.equal(size, image_shape[:2])),
             [*picture, f"must be {image_shape[0]} high and {image_shape[1]} wide, got", size],
@@ -72,5 +75,9 @@ def _png_size(content: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_sum(height * place), tf.reduce_sum(width * place)])
 
 
-def _jpeg_size(content: tf.Tensor) -> tf.Tensor:
-    return tf.io.extract_jpeg_shape(content)[:2]
+def _jpeg_size(content: tf.Tensor, picture: list) -> tf.Tensor:
+    """Returns height and width, int32 [2]; fails for 4 components, which are inks."""
+    shape = tf.io.extract_jpeg_shape(content)
+    message = "is a CMYK JPEG; convert it to RGB or grey"
+    with tf.control_dependencies([tf.debugging.Assert(shape[2] < 4, [*picture, message])]):
+        return tf.identity(shape[:2])

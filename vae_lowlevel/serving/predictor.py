@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ import tensorflow as tf
 from vae_lowlevel.errors import first_line
 from vae_lowlevel.serving.array_checks import Labels, check_labels, check_latents, unit_images
 from vae_lowlevel.serving.encodings import Code, Encoding, Scores
+from vae_lowlevel.serving.latent_paths import interpolate_latents
 from vae_lowlevel.serving.signatures import ServingModel
+from vae_lowlevel.types import is_vector_shape
 
 # Rows per call of a signature.
 CHUNK = 64
@@ -28,7 +31,8 @@ class Predictor:
     Made by `from_model` or `from_saved_model`. Rows are computed in chunks of `CHUNK`, the last one
     padded with zeros, so a row's result does not depend on how many rows there are. Images are
     passed as uint8 in [0, 255] or float in [0, 1], [N, H, W, C], or [N, H, W] when C is 1; another
-    shape, dtype or range is a ValueError. Images are returned as float32 in [0, 1].
+    shape, dtype or range is a ValueError. Images are returned as float32 in [0, 1]. A model of
+    vectors, image_shape (1, D, 1), receives and returns [N, D].
 
     `label` is for conditional models, which require it: the class of each row, integers [N], or one
     for all rows; -1 for an unknown class.
@@ -100,6 +104,21 @@ class Predictor:
             is_conditional="label" in decoded,
         )
 
+    def __call__(self, image: np.ndarray, label: Labels = None) -> dict[str, np.ndarray]:
+        """Returns what `predict` returns."""
+        return self.predict(image, label)
+
+    def predict(self, image: np.ndarray, label: Labels = None) -> dict[str, np.ndarray]:
+        """Encodes and decodes images.
+
+        Returns:
+            `reconstruction` [N, H, W, C], decoded from `z` [N, D], the z that represents each
+            image; and what `encode` returns by name, such as `z_mean` and `z_log_var`.
+        """
+        encoding = self.encode(image, label)
+        z = encoding.embedding
+        return {"reconstruction": self.decode(z, label), **encoding.to_dict(), "z": z}
+
     def encode(self, image: np.ndarray, label: Labels = None) -> Encoding | Code:
         """Returns the posterior of each image, or its code in a sparse autoencoder."""
         encoded = self._call("encode", label, image=unit_images(image, self.image_shape))
@@ -117,7 +136,14 @@ class Predictor:
         """Returns how well the model describes each image."""
         return Scores(**self._call("score", label, image=unit_images(image, self.image_shape)))
 
-    def sample(self, count: int, seed: int = 0, label: Labels = None) -> np.ndarray:
+    def sample(
+        self,
+        count: int,
+        seed: int | None = None,
+        label: Labels = None,
+        *,
+        temperature: float = 1.0,
+    ) -> np.ndarray:
         """Returns mean images of draws from the prior, [count, H, W, C].
 
         Image i is drawn with the seed 2^32 seed + i of the signature `sample`, so it is the same
@@ -125,51 +151,87 @@ class Predictor:
 
         Args:
             count: number of images, at least 0.
-            seed: in [0, 2^31).
+            seed: in [0, 2^31); None for other images at each call.
             label: the class to draw, or [count] of them.
+            temperature: factor of the prior's scale, at least 0: below 1, more typical images.
 
         Raises:
             ValueError: an argument is wrong, or the model cannot be sampled.
         """
-        if not self.can_sample:
-            raise ValueError(NO_SAMPLES)
+        return self._sample(count, seed, label, temperature)["image"]
+
+    def sample_latents(
+        self,
+        count: int,
+        seed: int | None = None,
+        label: Labels = None,
+        *,
+        temperature: float = 1.0,
+    ) -> np.ndarray:
+        """Returns the draws of z, [count, D], whose images `sample` returns for the same seed."""
+        return self._sample(count, seed, label, temperature)["z"]
+
+    def _sample(
+        self, count: int, seed: int | None, label: Labels, temperature: float
+    ) -> dict[str, np.ndarray]:
         if count < 0:
             raise ValueError(f"count must be at least 0, got {count}")
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**31))
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed must be in [0, 2**31), got {seed}")
+        if not 0.0 <= temperature < math.inf:
+            raise ValueError(f"temperature must be finite and at least 0, got {temperature}")
         seeds = (np.int64(seed) << 32) + np.arange(count, dtype=np.int64)
-        return self._call("sample", label, seed=seeds)["image"]
+        if temperature == 1.0:
+            return self._call("sample", label, seed=seeds)
+        scales = np.full([count], temperature, np.float32)
+        return self._call("sample_with_temperature", label, seed=seeds, temperature=scales)
 
     def interpolate(
-        self, image_a: np.ndarray, image_b: np.ndarray, steps: int, label: Labels = None
+        self,
+        image_a: np.ndarray,
+        image_b: np.ndarray,
+        steps: int,
+        label: Labels = None,
+        *,
+        path: str = "linear",
     ) -> np.ndarray:
-        """Decodes points on the straight line between the embeddings of pairs of images.
+        """Decodes points on a path between the embeddings of pairs of images.
 
         Args:
             image_a: N images, the first of each pair.
             image_b: N images, the second.
-            steps: points on the line, both ends included, at least 2.
+            steps: points on the path, both ends included, at least 2.
             label: the class of each pair, of both its images.
+            path: "linear" or "spherical"; see `interpolate_latents`.
 
         Returns:
             float32 [N, steps, H, W, C].
         """
-        if steps < 2:
-            raise ValueError(f"steps must be at least 2, got {steps}")
         start, end = self.encode(image_a, label).embedding, self.encode(image_b, label).embedding
         if len(start) != len(end):
             raise ValueError(
                 f"image_a and image_b must have equal lengths, got {len(start)} and {len(end)}"
             )
-        weight = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
-        z = (1.0 - weight) * start[:, None] + weight * end[:, None]
+        z = interpolate_latents(start, end, steps, path)
+        return self.decode_paths(z, label)
+
+    def decode_paths(self, z: np.ndarray, label: Labels = None) -> np.ndarray:
+        """Decodes N paths of T latents each, float [N, T, D], to [N, T, H, W, C].
+
+        `label` is the class of each path, or one for all.
+        """
+        count, steps, _ = z.shape
         if label is not None and np.ndim(label):
             label = np.repeat(label, steps)
         image = self.decode(z.reshape(-1, self.latent_dim), label)
-        return image.reshape(len(start), steps, *self.image_shape)
+        return image.reshape(count, steps, *image.shape[1:])
 
     def _call(self, name: str, label: Labels, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         count = len(next(iter(inputs.values())))
+        if name not in self._signatures:
+            raise ValueError(NO_SAMPLES)
         label = check_labels(label, count, is_conditional=self.is_conditional)
         if label is not None:
             inputs["label"] = label
@@ -185,7 +247,10 @@ class Predictor:
                 raise ValueError(first_line(error)) from None
             for key, value in outputs.items():
                 chunks.setdefault(key, []).append(value.numpy()[: count - first])
-        return {key: np.concatenate(parts) for key, parts in chunks.items()}
+        results = {key: np.concatenate(parts) for key, parts in chunks.items()}
+        if "image" in results and is_vector_shape(self.image_shape):
+            results["image"] = results["image"].reshape(-1, self.image_shape[1])
+        return results
 
 
 def _pad_chunk(rows: np.ndarray) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""Pages for the browser that need neither a server nor a network."""
