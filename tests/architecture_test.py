@@ -57,7 +57,7 @@ ALLOWED = {
     "__init__": set(),
 }
 FLAGS_FILES = {"config/flags.py"}
-MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 200, 15, 300
+MOST_FILES, MOST_ROOT_MODULES, MOST_LINES = 220, 15, 300
 
 # Tests that mirror no module: of the source, of flags/*.cfg, of all models, of all exports,
 # of tools, of a real server and of several processes.

@@ -204,10 +204,12 @@ def test_a_run_killed_after_its_version_appeared_publishes_no_second_one(
 ):
     shutil.copytree(tiny_run, tmp_path / "tiny")
     folder, exports = RunFolder(str(tmp_path / "tiny")), tmp_path / "saved_models"
-    config = folder.read_config().replace(export_dir=str(exports))
-    monkeypatch.setattr(results, "measure_test", lambda *_: {"elbo": -1.0})
+    config = folder.read_config().replace(export_dir=str(exports), figures=False)
+    monkeypatch.setattr(results, "measure_test", lambda *_: {"elbo": -1.0, "latents": []})
     monkeypatch.setattr(results, "draw_run", lambda *_: {})
-    progress = types.SimpleNamespace(best_epoch=1, best_by="elbo", seconds=1.0, history=[])
+    progress = types.SimpleNamespace(
+        best_epoch=1, best_step=3, best_by="elbo", seconds=1.0, history=[]
+    )
     finish = functools.partial(
         results.finish_run, config, folder, load_dataset(config.data), progress
     )

@@ -106,13 +106,13 @@ def test_the_table_and_the_epochs_are_shown(finished):
     out = finished[1]
     assert re.search(r"encoder/conv_0 +\[B, 8, 8, 4\] +40\n", out)
     assert re.search(r"decoder/head +\[B, 16, 16, 1\] +37\n", out)
-    assert re.findall(r"^epoch (\d+) \|", out, re.M) == ["1", "2", "3"]
+    assert re.findall(r"^ +(\d) +[\d.]+ +-[\d.]+ .* \d:\d\d$", out, re.M) == ["1", "2", "3"]
 
 
 def test_what_is_left_behind(finished):
     model_dir = finished[0]
     names = {"flags.cfg", "data.json", "ckpt", "best", "summaries", "figures", "metrics.json"}
-    names |= {"anomaly_scores.npz", "publication.json"}
+    names |= {"anomaly_scores.npz", "publication.json", "report.html"}
     assert set(os.listdir(model_dir)) == names
     figures = {"reconstructions.png", "samples.png", "manifold.png", "latent.png"}
     figures |= {"traversals.png", "curves.png"}
@@ -152,20 +152,22 @@ def test_summaries_are_read_back(finished):
         return values
 
     train, validation = read("train"), read("validation")
-    wanted = {"loss", "distortion", "rate", "elbo", "mse", "kl_weight", "learning_rate"}
-    wanted |= {"gradient_norm", "images_per_second"}
+    wanted = {"loss/loss", "loss/elbo", "terms/distortion", "terms/rate", "image_quality/mse"}
+    wanted |= {"schedules/kl_weight", "schedules/learning_rate"}
+    wanted |= {"optimizer/gradient_norm", "speed/images_per_second"}
     assert wanted <= set(train)
-    assert [step for step, _ in train["loss"]] == [4, 8, 10, 14, 18, 20, 24, 28, 30]
-    losses = [float(tf.make_ndarray(loss)) for _, loss in train["loss"][3:6]]
+    losses = train["loss/loss"]
+    assert [step for step, _ in losses] == [4, 8, 10, 14, 18, 20, 24, 28, 30]
+    losses = [float(tf.make_ndarray(loss)) for _, loss in losses[3:6]]
     record = history(finished[0])[1]
     # The epoch's mean, from the means of its blocks of 4, 4 and 2 steps.
     assert np.average(losses, weights=[4, 4, 2]) == pytest.approx(record[2]["loss"], rel=1e-5)
-    active = tf.make_ndarray(validation["active_units"][-1][1])
+    active = tf.make_ndarray(validation["latents/active_units"][-1][1])
     assert float(active) == record_active(finished[0])
-    for tag in ("input", "reconstruction", "sample"):
-        step, tensor = validation[tag][-1]
+    for tag, last in (("input", 10), ("reconstruction", 30), ("sample", 30)):
+        step, tensor = validation[f"images/{tag}"][-1]
         png = tensor.string_val[2]
-        assert step == 30
+        assert step == last
         assert tf.io.decode_png(png).shape == (70, 70, 1)
 
 

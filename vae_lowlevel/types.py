@@ -21,9 +21,9 @@ SMALLEST_MSE = 1e-10
 
 
 def to_unit(pixels: np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Maps stored values of any shape to float32 in [0, 1]: uint8 by 1 / 255, float32 unchanged."""
+    """Maps stored values of any shape to float32 in [0, 1]: integers by 1 / 255, floats as is."""
     values = tf.cast(pixels, tf.float32)
-    return values / 255.0 if pixels.dtype in (np.uint8, tf.uint8) else values
+    return values if tf.as_dtype(pixels.dtype).is_floating else values / 255.0
 
 
 def is_vector_shape(image_shape: Sequence[int]) -> bool:

@@ -37,7 +37,7 @@ class TableHead:
         self.loc, self.scale = tf.constant(loc, tf.float32), tf.constant(scale, tf.float32)
 
     def __call__(self, image):
-        pixels = tf.cast(tf.round(255.0 * image[:, 0, :, 0]), tf.int32)
+        pixels = tf.cast(tf.round(255.0 * image[:, :, 0, 0]), tf.int32)
         number = pixels[:, 0] + 256 * pixels[:, 1]
         loc, scale = tf.gather(self.loc, number), tf.gather(self.scale, number)
         kind = tfd.MultivariateNormalDiag if scale.shape.rank == 2 else tfd.MultivariateNormalTriL
@@ -48,7 +48,7 @@ def decompose(loc, scale, prior=None, draws=2000, batch_size=512, seed=0):
     """Measures posteriors N(loc[n], scale[n]), scale [N, D], or lower triangular [N, D, D]."""
     count, dimensions = np.shape(loc)
     model = VariationalAutoencoder(
-        image_shape=(1, 2, 1),
+        image_shape=(2, 1, 1),
         latent_dim=dimensions,
         encoder=lambda image: image,
         posterior=TableHead(loc, np.broadcast_to(scale, (count, *np.shape(scale)[1:]))),
@@ -57,7 +57,7 @@ def decompose(loc, scale, prior=None, draws=2000, batch_size=512, seed=0):
         likelihood=lambda parameters: parameters,
     )
     numbers = np.arange(count)
-    image = np.stack([numbers % 256, numbers // 256], -1).astype(np.uint8).reshape(-1, 1, 2, 1)
+    image = np.stack([numbers % 256, numbers // 256], -1).astype(np.uint8).reshape(-1, 2, 1, 1)
     batches = padded_batches(Examples(image, np.full(count, -1, np.int32)), batch_size)
     return measure_decomposition(model, batches, batch_size=batch_size, draws=draws, seed=seed)
 

@@ -34,7 +34,7 @@ AT_END = {
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, settings in KINDS.items():
-        run(folder / name, **SHAPES, **settings)
+        run(folder / name, **SHAPES, **settings, figures=True)
     return folder
 
 

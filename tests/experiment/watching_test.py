@@ -30,8 +30,8 @@ def watched(tmp_path_factory):
     """A run with everything on, in two sessions."""
     folder = tmp_path_factory.mktemp("runs") / "watched"
     values = {"learning_rate": 0.01, "gradient_histograms": True}
-    run(folder, **values, epochs=1)
-    run(folder, **values, epochs=2)
+    run(folder, **values, epochs=1, figures=True)
+    run(folder, **values, epochs=2, figures=True)
     return folder
 
 

@@ -103,7 +103,7 @@ class EvaluateOptions(Options):
     data_dir: str | None = option(
         None, "Folder with the data files (default: the one of training)."
     )
-    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up lines on stderr.")
+    tensorflow_log: bool = option(False, "Shows TensorFlow's own start-up lines on stderr.")
 
     def __post_init__(self) -> None:
         check(self)
