@@ -12,8 +12,9 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # A shell without a terminal has what it starts in the background ignore Ctrl-C, and the package
-# keeps ignored signals ignored: tests of Ctrl-C would wait for ever.
+# keeps ignored signals ignored: tests of Ctrl-C would wait for ever. `nohup` does so with SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

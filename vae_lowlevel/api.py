@@ -93,7 +93,7 @@ class VAE(Predictor):
         self.model = None
         self.history: dict[str, list[float]] = {}
         self._run: str | None = None
-        if is_vector_shape(self.image_shape):
+        if len(image_shape) == 1:
             config.model.check_vectors()
         if not config.model.conditional:
             self._use(assembly.build_float32_model(config, self.image_shape))
@@ -116,7 +116,7 @@ class VAE(Predictor):
 
     @classmethod
     def from_run(cls, model_dir: str) -> VAE:
-        """Loads the best weights and the history of a run folder, as `load` does."""
+        """Loads the best weights and the history of a run folder; errors are those of `load`."""
         folder = RunFolder(model_dir)
         config = folder.read_config()
         default = Config().to_flat()
@@ -174,7 +174,8 @@ class VAE(Predictor):
             2
         """
         stored = unit_images(image, self.image_shape)
-        if not is_vector_shape(self.image_shape):
+        has_grey_levels = np.asarray(image).dtype == np.uint8
+        if has_grey_levels or not is_vector_shape(self.image_shape):
             stored = np.rint(stored * 255.0).astype(np.uint8)
         labels = self._check_labels(label, len(stored))
         with contextlib.ExitStack() as stack:

@@ -27,7 +27,7 @@ def to_unit(pixels: np.ndarray | tf.Tensor) -> tf.Tensor:
 
 
 def is_vector_shape(image_shape: Sequence[int]) -> bool:
-    """Returns whether "images" of this shape are vectors of D numbers: (1, D, 1)."""
+    """Returns whether images of this shape are rows of D numbers, as vectors are: (1, D, 1)."""
     return image_shape[0] == 1 and image_shape[2] == 1
 
 
@@ -209,7 +209,7 @@ class Examples:
     """A split of a data set, in host memory.
 
     Attributes:
-        image: uint8 [N, H, W, C]; vectors of D numbers are float32 in [0, 1], [N, 1, D, 1].
+        image: uint8 [N, H, W, C]; float32 in [0, 1] where H and C are 1, as of vectors.
         label: int32 [N], the class; -1 where the data have none.
         factors: float32 [N, K], the known factors of variation, or None.
     """
@@ -246,6 +246,7 @@ class Dataset:
         test: the test split.
         class_names: one name per class; empty where the data have no classes.
         factor_names: one name per column of `Examples.factors`.
+        has_grey_levels: whether the values are 8-bit grey levels; False for vectors of floats.
     """
 
     train: Examples | StreamedExamples
@@ -253,6 +254,7 @@ class Dataset:
     test: Examples
     class_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
+    has_grey_levels: bool = True
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -338,3 +338,32 @@ def test_a_signal_before_there_is_a_state_has_nothing_to_resume_from(tmp_path, m
     said = capsys.readouterr().err
     assert "SIGTERM: stopped before the end, with nothing to resume from" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_images_of_one_row_are_images_and_vectors_need_a_model_for_vectors(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, [60, 1, 7], np.uint8)
+    np.savez(tmp_path / "rows.npz", image=rows)
+    np.savez(tmp_path / "vectors.npz", image=rows[:, 0] / 255.0)
+    settings = {"epochs": 1, "figures": True, "latent_dim": 3}
+    found = {}
+    for name, kind in (("rows", "gaussian"), ("vectors", "gaussian"), ("bernoulli", "bernoulli")):
+        data = "vectors" if name == "vectors" else "rows"
+        values = {"dataset": f"npz:{tmp_path}/{data}.npz", "likelihood": kind, **settings}
+        found[name] = run(tmp_path / name, **values)[1]["test"]["elbo"]
+    assert found["rows"] == pytest.approx(found["vectors"], rel=1e-5)
+    assert np.isfinite(found["bernoulli"])
+    # Of rows of numbers there are no pictures.
+    drawn = {path.stem for path in (tmp_path / "vectors" / "figures").iterdir()}
+    assert drawn == {"latent", "curves"}
+    for flag, value in (("likelihood", "bernoulli"), ("network", "conv")):
+        config = Config.from_flat(
+            {
+                **TINY,
+                "dataset": f"npz:{tmp_path}/vectors.npz",
+                "likelihood": "gaussian",
+                "model_dir": str(tmp_path / "other"),
+                flag: value,
+            }
+        )
+        with pytest.raises(ConfigError, match=rf"vectors .* need --{flag}=.*, got '{value}'"):
+            train.run(config)

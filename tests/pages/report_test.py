@@ -1,7 +1,9 @@
 import base64
 import html.parser
+import pathlib
 
-from vae_lowlevel.pages.metric_meanings import meaning_of
+import vae_lowlevel
+from vae_lowlevel.pages.metric_meanings import MEANINGS, meaning_of
 from vae_lowlevel.pages.report import ReportData, ReportFigure, report_page
 
 PNG = b"\x89PNG any bytes"
@@ -88,3 +90,11 @@ def test_the_page_needs_no_network_and_fills_each_place_once():
     assert "http:" not in text
     assert "https:" not in text
     assert "{{flags}} http" in page.texts["li"]
+
+
+def test_every_metric_that_is_explained_exists():
+    package = pathlib.Path(vae_lowlevel.__file__).parent
+    sources = [path.read_text() for path in package.rglob("*.py") if "pages" not in path.parts]
+    code = "\n".join(sources)
+    # As a text, or as the field of a tuple of terms.
+    assert [n for n in MEANINGS if f'"{n}"' not in code and f"    {n}: tf.Tensor" not in code] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.anomalies import CLASS_HELP, OOD_HELP, check_ood_dataset
 from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.config.objective import CORRUPTIONS, STRENGTH_HELP, check_corruption
 from vae_lowlevel.config.sampler import (
@@ -73,16 +73,8 @@ class EvaluateOptions(Options):
         choices=CORRUPTIONS,
     )
     corruption_strength: float = option(0.25, STRENGTH_HELP, above=0)
-    ood_dataset: str | None = option(
-        None,
-        "anomaly: data set whose test images are the anomalies, named as by --dataset of training.",
-    )
-    anomaly_class: str | None = option(
-        None,
-        "anomaly: name or number of the class whose test images are the anomalies (default: the "
-        "class that was left out of training, if there is one).",
-        instead_of="ood_dataset",
-    )
+    ood_dataset: str | None = option(None, f"anomaly: {OOD_HELP}")
+    anomaly_class: str | None = option(None, f"anomaly: {CLASS_HELP}", instead_of="ood_dataset")
     anomaly_samples: int = option(
         100,
         "anomaly: number of draws of z per image from which the score nll is computed.",
@@ -120,11 +112,7 @@ class EvaluateOptions(Options):
             raise ConfigError(
                 f"--corruption={self.corruption} needs --metrics=test, got {quote(self.metrics)}"
             )
-        if self.ood_dataset is not None:
-            try:
-                DataConfig(dataset=self.ood_dataset)
-            except ConfigError as error:
-                raise ConfigError(f"--ood_dataset: {error}") from None
+        check_ood_dataset(self.ood_dataset)
         for name in ("ood_dataset", "anomaly_class"):
             value = getattr(self, name)
             if value is not None and "anomaly" not in self.metric_names:

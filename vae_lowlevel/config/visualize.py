@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vae_lowlevel.config.data import DataConfig
+from vae_lowlevel.config.anomalies import CLASS_HELP, OOD_HELP, check_ood_dataset
 from vae_lowlevel.config.fields import Options, check, option, quote
 from vae_lowlevel.config.training import DEVICES
 from vae_lowlevel.errors import ConfigError
@@ -43,16 +43,9 @@ class VisualizeOptions(Options):
     runs: str | None = option(
         None, "rate_distortion: other run folders, separated by commas, of the same data."
     )
-    ood_dataset: str | None = option(
-        None,
-        "anomaly_scores, anomaly_maps: data set whose test images are the anomalies, named as by "
-        "--dataset of training.",
-    )
+    ood_dataset: str | None = option(None, f"anomaly_scores, anomaly_maps: {OOD_HELP}")
     anomaly_class: str | None = option(
-        None,
-        "anomaly_scores, anomaly_maps: name or number of the class whose test images are the "
-        "anomalies (default: the class that was left out of training, if there is one).",
-        instead_of="ood_dataset",
+        None, f"anomaly_scores, anomaly_maps: {CLASS_HELP}", instead_of="ood_dataset"
     )
     anomaly_quantile: float = option(
         0.99,
@@ -93,11 +86,7 @@ class VisualizeOptions(Options):
                 f"--what must be all, or some of {', '.join(FIGURES)}, separated by commas, got "
                 f"{quote(self.what)}"
             )
-        if self.ood_dataset is not None:
-            try:
-                DataConfig(dataset=self.ood_dataset)
-            except ConfigError as error:
-                raise ConfigError(f"--ood_dataset: {error}") from None
+        check_ood_dataset(self.ood_dataset)
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.config.fields import quote
 from vae_lowlevel.data import shapes
@@ -28,9 +30,9 @@ def load_dataset(config: DataConfig) -> Dataset:
     held out for test and validation depends only on the size of the data set, so all runs are
     comparable, and a smaller validation split is a subset of a larger one.
 
-    With `binarize`, pixels become black or white as `images.binarize` says. With `anomaly_class`,
-    the images of that class are removed from the training and validation splits; all others are the
-    same as without it.
+    Images of one grey row are stored as vectors are, as floats in [0, 1]. With `binarize`, pixels
+    become black or white as `images.binarize` says. With `anomaly_class`, the images of that class
+    are removed from the training and validation splits; all others are the same as without it.
 
     Example:
         >>> dataset = load_dataset(DataConfig(dataset="shapes", image_size=8, shapes_examples=60))
@@ -58,7 +60,9 @@ def load_dataset(config: DataConfig) -> Dataset:
     dataset = load_streamed(config) if is_stream else _load_resident(config)
     dataset = binarize(dataset, config.binarize)
     # Last, so that no other image is drawn or split in another way than without this setting.
-    return dataset if config.anomaly_class is None else _remove_class(dataset, config.anomaly_class)
+    if config.anomaly_class is not None:
+        dataset = _remove_class(dataset, config.anomaly_class)
+    return _store_rows_as_floats(dataset)
 
 
 def find_class(name: str, class_names: Sequence[str]) -> int:
@@ -107,8 +111,9 @@ def _load_resident(config: DataConfig) -> Dataset:
     if test is None:
         kept, held_out = split_test(len(train))
         train, test = train[kept], train[held_out]
-    if is_vector_shape(train.image.shape[1:]):
-        train, test = _check_vectors(config, train), _check_vectors(config, test)
+    has_grey_levels = train.image.dtype == np.uint8
+    if not has_grey_levels:
+        _refuse_settings_of_images(config)
     if config.pad_to is not None:
         train, test = pad_images(train, config.pad_to), pad_images(test, config.pad_to)
     kept, held_out = split_validation(len(train), validation_count)
@@ -119,18 +124,29 @@ def _load_resident(config: DataConfig) -> Dataset:
         except ValueError as error:
             raise DataError(f"--dataset={config.dataset}: {error}") from error
         class_names = tuple(map(str, range(classes)))
-    return Dataset(train, validation, test, class_names, factor_names)
+    return Dataset(train, validation, test, class_names, factor_names, has_grey_levels)
 
 
-def _check_vectors(config: DataConfig, examples: Examples) -> Examples:
-    """Returns vectors as floats, also those that came as images of one row of pixels."""
+def _refuse_settings_of_images(config: DataConfig) -> None:
     for name, value, unset in (
         ("pad_to", config.pad_to, None),
         ("binarize", config.binarize, "none"),
     ):
         if value != unset:
             raise ConfigError(f"--{name}={value} is for images, but the data are vectors")
-    return dataclasses.replace(examples, image=to_unit(examples.image).numpy())
+
+
+def _store_rows_as_floats(dataset: Dataset) -> Dataset:
+    """Returns images of one grey row in the format of vectors; see `types.stored_spec`."""
+    if not is_vector_shape(dataset.image_shape):
+        return dataset
+    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    stored = {
+        name: dataclasses.replace(split, image=to_unit(split.image).numpy())
+        for name, split in splits.items()
+        if isinstance(split, Examples)
+    }
+    return dataclasses.replace(dataset, **stored)
 
 
 class _Source(NamedTuple):

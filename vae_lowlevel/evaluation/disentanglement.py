@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from vae_lowlevel.evaluation.factor_matrix import (
     FACTOR_BINS,
@@ -29,7 +28,6 @@ from vae_lowlevel.evaluation.factor_matrix import (
     mutual_information_gaps,
     separated_attribute_predictability,
 )
-from vae_lowlevel.types import Model, stored_spec, to_unit
 
 # Ten for each bin of a factor. With fewer, mutual information is mostly bias.
 LEAST_EXAMPLES = 10 * FACTOR_BINS
@@ -43,23 +41,6 @@ GROUP_IMAGES, GROUP_PAIRS = 64, 32
 # Points for the fit and points that are held out. A held-out accuracy near 0.8 has a standard error
 # of 0.02, and all images together take about half a minute on two CPU cores.
 FITTED_POINTS, HELD_OUT_POINTS = 800, 400
-
-
-def compile_embedding(
-    model: Model, batch_size: int
-) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
-    """Returns a function of image uint8 [B, H, W, C] and label int32 [B]: the z of each, [B, D].
-
-    A conditional model is told the label, and need not represent the class in z.
-    """
-    return tf.function(
-        lambda image, label: model.conditioned_on(label).embed(to_unit(image)),
-        input_signature=[
-            stored_spec(batch_size, model.image_shape),
-            tf.TensorSpec([batch_size], tf.int32),
-        ],
-        autograph=False,
-    )
 
 
 def measure_disentanglement(

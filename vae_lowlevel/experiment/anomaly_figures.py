@@ -47,8 +47,8 @@ def draw_scores(scene: Scene) -> Figure:
     if scene.model.num_classes:
         note = (
             "Scores and threshold are those for an unknown class. That of an export is for known "
+            "classes."
         )
-        note += "classes."
     return anomaly_figures.draw_score_histograms(
         ScoredSet("test images", normal),
         anomalies,

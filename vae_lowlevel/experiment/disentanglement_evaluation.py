@@ -13,9 +13,9 @@ from vae_lowlevel.data.shapes import DISCRETE_FACTORS, render_factors
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.evaluation.disentanglement import (
     LEAST_EXAMPLES,
-    compile_embedding,
     measure_disentanglement,
 )
+from vae_lowlevel.evaluation.embedding import compile_embedding, embed_batches
 from vae_lowlevel.evaluation.metrics import ACTIVE_VARIANCE
 from vae_lowlevel.experiment.subject import Subject, progress_bar
 from vae_lowlevel.types import Examples
@@ -48,8 +48,7 @@ def measure_run_disentanglement(subject: Subject) -> dict[str, Any]:
     random = np.random.default_rng(subject.options.seed)
 
     def embed_all(examples: Examples) -> np.ndarray:
-        batches = padded_batches(examples, batch_size)
-        return np.concatenate([embed(x.image, x.label).numpy()[mask > 0] for x, mask in batches])
+        return embed_batches(embed, padded_batches(examples, batch_size))
 
     def represent(factors: np.ndarray) -> np.ndarray:
         starts = progress_bar("new images")(range(0, len(factors), batch_size))

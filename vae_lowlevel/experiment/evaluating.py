@@ -23,7 +23,7 @@ from vae_lowlevel.experiment.loading import load_best
 from vae_lowlevel.experiment.results import measure_corrupted, measure_test
 from vae_lowlevel.experiment.samplers import MOST_CODES, draw_codes, fit_sampler
 from vae_lowlevel.experiment.subject import Subject, progress_bar
-from vae_lowlevel.experiment.visualizing import draw_run
+from vae_lowlevel.experiment.visualizing import draw_denoising, draw_run
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
 
 
@@ -67,9 +67,9 @@ def _measure_test(subject: Subject) -> dict[str, Any]:
     config, folder, dataset = subject.config, subject.folder, subject.dataset
     model, options = subject.model, subject.options
     if options.corruption != "none":
-        metrics = measure_corrupted(
-            config, model, dataset, folder, options.corruption, options.corruption_strength
-        )
+        corruption = options.corruption, options.corruption_strength
+        metrics = measure_corrupted(config, model, dataset, *corruption)
+        draw_denoising(config, folder, dataset, model, corruption)
         return {"test_corrupted": metrics}
     metrics = measure_test(config, model, dataset)
     if options.examples is not None:

@@ -14,7 +14,7 @@ from vae_lowlevel.plots import curves, image_figures, latent_plane, sparse_figur
 from vae_lowlevel.plots.animation import Animation
 from vae_lowlevel.plots.grids import quantile_grid
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.serving.latent_paths import interpolate_latents
+from vae_lowlevel.serving.latent_paths import class_means, interpolate_latents
 from vae_lowlevel.types import Batch, to_unit
 
 PAIRS = 20
@@ -134,9 +134,8 @@ def draw_interpolations(scene: Scene) -> Figure:
 
 def draw_class_means(scene: Scene) -> Figure:
     """Draws the ways from the mean latent of each class to that of the next one."""
-    label, names = scene.test.label, scene.dataset.class_names
-    found = [number for number in range(len(names)) if np.any(label == number)]
-    means = np.stack([scene.latents.z[label == number].mean(0) for number in found])
+    names = scene.dataset.class_names
+    found, means = class_means(scene.latents.z, scene.test.label)
     # In a circle; two classes have one way.
     count = min(len(found) if len(found) > 2 else 1, MOST_CLASS_PAIRS)
     ends = [(number, (number + 1) % len(found)) for number in range(count)]

@@ -18,8 +18,9 @@ from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_predictor
 from vae_lowlevel.plots.grids import comparison_grid, image_grid
 from vae_lowlevel.plots.png import encode_png
+from vae_lowlevel.plots.traversals import traversal_points
 from vae_lowlevel.serving.array_checks import Labels, unit_images
-from vae_lowlevel.serving.latent_paths import interpolate_latents
+from vae_lowlevel.serving.latent_paths import class_means, interpolate_latents
 from vae_lowlevel.serving.predictor import NO_SAMPLES, Predictor
 
 PAIRS_PER_ROW = 10
@@ -106,7 +107,7 @@ def _interpolate(model: Predictor, options: InferenceOptions) -> Result:
         read = _read_input(model, options)
         ends, label = model.encode(read.images, read.condition).embedding, read.condition
         if options.between == "classes":
-            ends, label = _class_means(ends, read, model)
+            ends, label = _mean_of_each_class(ends, read, model)
     if len(ends) < 2:
         raise DataError(
             f"interpolate needs pairs: expected 2 or more {options.between}, found {len(ends)}"
@@ -124,10 +125,8 @@ def _traverse(model: Predictor, options: InferenceOptions) -> Result:
     read = _read_input(model, options)
     z = model.encode(read.images, read.condition).embedding
     order = np.argsort(-z.var(0), kind="stable")
-    rows = np.repeat(z[:1], model.latent_dim * options.steps, 0)
-    rows = rows.reshape(model.latent_dim, options.steps, -1)
-    for row, dimension in enumerate(order):
-        rows[row, :, dimension] = np.linspace(-options.span, options.span, options.steps)
+    values = np.linspace(-options.span, options.span, options.steps)
+    rows = traversal_points(z[0], order, values, np.zeros_like(z[0]), np.ones_like(z[0]))
     label = read.condition[0] if np.ndim(read.condition) else read.condition
     result = _grid(model, model.decode_paths(rows, label), columns=options.steps)
     return result._replace(arrays={**result.arrays, "dimension": order})
@@ -154,13 +153,11 @@ class _Input(NamedTuple):
         images: float32 [N, H, W, C] in [0, 1].
         condition: labels that the model is given; None for a model that takes none.
         label: int [N], the known classes of the images; None where they are not known.
-        class_names: of the data set; empty where it is not known.
     """
 
     images: np.ndarray
     condition: Labels
     label: np.ndarray | None = None
-    class_names: tuple[str, ...] = ()
 
 
 def _read_input(model: Predictor, options: InferenceOptions) -> _Input:
@@ -184,18 +181,14 @@ def _read_input(model: Predictor, options: InferenceOptions) -> _Input:
     images = unit_images(examples.image, model.image_shape)
     uses_own_labels = model.is_conditional and options.label is None
     condition = examples.label if uses_own_labels else options.label
-    return _Input(images, condition, examples.label, dataset.class_names)
+    return _Input(images, condition, examples.label)
 
 
-def _class_means(
+def _mean_of_each_class(
     z: np.ndarray, read: _Input, model: Predictor
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the mean z of each class that has images, and these classes for the model."""
-    classes = [number for number in range(len(read.class_names)) if np.any(read.label == number)]
-    if len(classes) < 2:
-        raise ConfigError(
-            "interpolate --between=classes needs labels of two or more classes, the test images "
-            f"have {len(classes)}"
-        )
-    means = np.stack([z[read.label == number].mean(0) for number in classes])
+    if len(np.unique(read.label[read.label >= 0])) < 2:
+        raise ConfigError("interpolate --between=classes needs test images of two or more classes")
+    classes, means = class_means(z, read.label)
     return means, np.int32(classes) if model.is_conditional else None

@@ -22,7 +22,7 @@ from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best
 from vae_lowlevel.experiment.reporting import write_report
 from vae_lowlevel.experiment.tensorboard import write_final_summaries
-from vae_lowlevel.experiment.visualizing import discard_figures, draw_denoising, draw_run
+from vae_lowlevel.experiment.visualizing import discard_figures, draw_run
 from vae_lowlevel.objectives.input_noise import build_corruption
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.training.collapse import COLLAPSED_RATE
@@ -60,7 +60,6 @@ def finish_run(
             config,
             best.model,
             dataset,
-            folder,
             config.objective.corruption,
             config.objective.corruption_strength,
         )
@@ -157,15 +156,8 @@ def measure_test(
 
 
 def measure_corrupted(
-    config: Config,
-    model: Model,
-    dataset: Dataset,
-    folder: RunFolder,
-    corruption: str,
-    strength: float,
+    config: Config, model: Model, dataset: Dataset, corruption: str, strength: float
 ) -> dict[str, Any]:
-    """Measures reconstructions of corrupted images, and draws some of them."""
-    transform = build_corruption(corruption, strength)
-    metrics = measure_test(config, model, dataset, transform)
-    draw_denoising(config, folder, dataset, model, (corruption, strength))
+    """Returns the metrics of reconstructions of corrupted images, and what corrupted them."""
+    metrics = measure_test(config, model, dataset, build_corruption(corruption, strength))
     return {"corruption": corruption, "corruption_strength": strength, **metrics}

@@ -29,7 +29,7 @@ from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.training.step import StepSpec, make_train_block, step_columns
 from vae_lowlevel.training.strategy import check_batch_size, place_on_replicas
 from vae_lowlevel.training.workers import Workers
-from vae_lowlevel.types import Dataset, Objective, is_vector_shape, to_unit
+from vae_lowlevel.types import Dataset, Objective, to_unit
 
 DEFAULT_EPOCHS = 10
 
@@ -71,7 +71,7 @@ def prepare_run(config: Config, dataset: Dataset, workers: Workers) -> PreparedR
         DataError: the data service does not answer.
     """
     _check_patience(config, dataset)
-    if is_vector_shape(dataset.image_shape):
+    if not dataset.has_grey_levels:
         config.model.check_vectors()
     strategy = workers.strategy
     replicas = strategy.num_replicas_in_sync

@@ -15,11 +15,12 @@ from vae_lowlevel import files
 from vae_lowlevel.config import Config, digest
 from vae_lowlevel.config.flags import format_flagfile, format_value
 from vae_lowlevel.data.batching import padded_batches
+from vae_lowlevel.evaluation.embedding import compile_embedding, embed_batches
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.plots.png import encode_png
 from vae_lowlevel.training.observers import named_summaries
 from vae_lowlevel.training.summaries import write_scalars
-from vae_lowlevel.types import Dataset, Examples, Model, is_vector_shape, to_unit
+from vae_lowlevel.types import Dataset, Examples, Model, is_vector_shape
 
 # Points of the projector: more make a browser slow.
 MOST_POINTS = 2000
@@ -70,8 +71,11 @@ def write_final_summaries(
                 tf.summary.text("model_card", _without_pictures(files.read(card).decode()))
         writer.close()
     test = dataset.test[:MOST_POINTS]
-    batch_size = config.training.evaluation_batch_size
-    write_projector(path, embed(model, test, batch_size), test, dataset)
+    if len(test):
+        batch_size = min(config.training.evaluation_batch_size, len(test))
+        embed = compile_embedding(model, batch_size)
+        z = embed_batches(embed, padded_batches(test, batch_size))
+        write_projector(path, z, test, dataset)
 
 
 def _trial_name(path: str) -> str:
@@ -90,20 +94,6 @@ def hyperparameters(config: Config) -> dict[str, bool | float | str]:
     }
 
 
-def embed(model: Model, examples: Examples, batch_size: int) -> np.ndarray:
-    """Returns the z that represents each image, float32 [N, D]."""
-
-    @tf.function(autograph=False)
-    def encode(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        return model.conditioned_on(label).embed(to_unit(image))
-
-    chunks = [
-        encode(tf.constant(batch.image), tf.constant(batch.label)).numpy()[mask > 0]
-        for batch, mask in padded_batches(examples, batch_size)
-    ]
-    return np.concatenate([np.zeros([0, model.latent_dim], np.float32), *chunks])
-
-
 def write_projector(folder: str, z: np.ndarray, examples: Examples, dataset: Dataset) -> None:
     """Writes what TensorBoard's projector shows: points, what is known of each, thumbnails.
 
@@ -113,8 +103,6 @@ def write_projector(folder: str, z: np.ndarray, examples: Examples, dataset: Dat
         examples: the N images.
         dataset: its class and factor names.
     """
-    if not len(z):
-        return
     if z.shape[1] == 1:
         z = np.concatenate([z, np.zeros_like(z)], 1)
     lines = ("\t".join(f"{number:.6g}" for number in row) for row in z)

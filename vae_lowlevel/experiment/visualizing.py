@@ -21,7 +21,7 @@ from vae_lowlevel.experiment.scene import Scene
 from vae_lowlevel.plots.animation import Animation, encode_gif
 from vae_lowlevel.plots.rendering import render_png, render_svg
 from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
-from vae_lowlevel.types import Dataset, Model
+from vae_lowlevel.types import Dataset, Model, is_vector_shape
 
 # Test images of the figures at the end of a run, which should not take long.
 EXAMPLES_AT_END = 2000
@@ -66,6 +66,11 @@ def _class_count(scene: Scene) -> int:
     return len(np.unique(label[label >= 0]))
 
 
+IMAGES = Need(
+    "a model of images",
+    lambda scene: not is_vector_shape(scene.model.image_shape),
+    lambda scene: "one of vectors",
+)
 PRIOR = Need("a model with a prior p(z)", lambda scene: scene.model.has_prior, _model_of)
 SPARSE = Need("a sparse autoencoder", lambda scene: not scene.model.has_prior, _model_of)
 PLANE = Need(
@@ -107,28 +112,29 @@ RUNS = Need(
     lambda scene: "none",
 )
 
-# By name, as in `config.visualize.FIGURES`; drawn in this order. That of corrupted images is drawn
-# where they are measured, in `results`.
+# By name, as in `config.visualize.FIGURES`; drawn in this order.
 FIGURES = {
-    "reconstructions": FigureKind(True, model_figures.draw_reconstructions),
-    "denoising": FigureKind(False, model_figures.draw_denoising, [CORRUPTION]),
-    "samples": FigureKind(True, model_figures.draw_samples, [PRIOR]),
-    "classes": FigureKind(True, model_figures.draw_classes, [CONDITIONAL]),
-    "manifold": FigureKind(True, model_figures.draw_manifold, [PRIOR, PLANE, UNCONDITIONAL]),
+    "reconstructions": FigureKind(True, model_figures.draw_reconstructions, [IMAGES]),
+    "denoising": FigureKind(True, model_figures.draw_denoising, [IMAGES, CORRUPTION]),
+    "samples": FigureKind(True, model_figures.draw_samples, [IMAGES, PRIOR]),
+    "classes": FigureKind(True, model_figures.draw_classes, [IMAGES, CONDITIONAL]),
+    "manifold": FigureKind(
+        True, model_figures.draw_manifold, [IMAGES, PRIOR, PLANE, UNCONDITIONAL]
+    ),
     "latent": FigureKind(True, model_figures.draw_latent, [DIMENSIONS]),
     "traversals": FigureKind(
-        True, model_figures.draw_traversals, [PRIOR], model_figures.animate_traversals
+        True, model_figures.draw_traversals, [IMAGES, PRIOR], model_figures.animate_traversals
     ),
-    "interpolations": FigureKind(False, model_figures.draw_interpolations, [PRIOR]),
+    "interpolations": FigureKind(False, model_figures.draw_interpolations, [IMAGES, PRIOR]),
     "class_means": FigureKind(
-        False, model_figures.draw_class_means, [PRIOR, UNCONDITIONAL, CLASSES]
+        False, model_figures.draw_class_means, [IMAGES, PRIOR, UNCONDITIONAL, CLASSES]
     ),
     "curves": FigureKind(True, model_figures.draw_curves, [HISTORY]),
     "rate_distortion": FigureKind(False, model_figures.draw_rate_distortion, [PRIOR, RUNS]),
     "anomaly_scores": FigureKind(False, anomaly_figures.draw_scores),
-    "anomaly_extremes": FigureKind(False, anomaly_figures.draw_extremes),
-    "anomaly_maps": FigureKind(False, anomaly_figures.draw_maps),
-    "units": FigureKind(True, model_figures.draw_units, [SPARSE]),
+    "anomaly_extremes": FigureKind(False, anomaly_figures.draw_extremes, [IMAGES]),
+    "anomaly_maps": FigureKind(False, anomaly_figures.draw_maps, [IMAGES]),
+    "units": FigureKind(True, model_figures.draw_units, [IMAGES, SPARSE]),
     "codes": FigureKind(True, model_figures.draw_codes, [SPARSE]),
 }
 
@@ -206,7 +212,7 @@ def draw_denoising(
     model: Model,
     corruption: tuple[str, float],
 ) -> dict[str, list[str]]:
-    """Draws reconstructions of corrupted test images, as `draw_run` does.
+    """Draws the figure `denoising` for another corruption than that of the run.
 
     Args:
         config: of the run.
@@ -214,11 +220,15 @@ def draw_denoising(
         dataset: its data.
         model: with the best weights, float32.
         corruption: its name and its strength.
+
+    Returns:
+        The files written; none for a model of vectors.
     """
     options = VisualizeOptions(model_dir=folder.path)
     scene = _scene(config, folder, dataset, model, {}, options)
     scene = dataclasses.replace(scene, corruption=corruption)
-    return _draw(scene, ["denoising"], is_complete=False)
+    names = [] if _missing("denoising", scene) else ["denoising"]
+    return _draw(scene, names, is_complete=False)
 
 
 def _scene(

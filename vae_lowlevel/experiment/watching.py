@@ -21,7 +21,7 @@ from vae_lowlevel.training.profile import Profile
 from vae_lowlevel.training.reporter import Reporter
 from vae_lowlevel.training.summaries import Summaries
 from vae_lowlevel.training.workers import Workers
-from vae_lowlevel.types import Dataset
+from vae_lowlevel.types import Dataset, is_vector_shape
 
 # Images on which the units of the model are looked at after each epoch.
 UNIT_IMAGES = 256
@@ -75,7 +75,7 @@ def build_observers(
             )
         )
     observers: list[Observer] = [Summaries(folder.summaries, images, image_grid, histograms)]
-    if config.run.figures:
+    if config.run.figures and not is_vector_shape(dataset.image_shape):
         observers.append(
             ProgressPicture(folder.figure("progress"), images, draw_progress, run.total_steps)
         )

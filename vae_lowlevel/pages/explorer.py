@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import importlib.resources
 import json
-import re
 from typing import Any
 
 import numpy as np
+
+from vae_lowlevel.pages.template import fill, read_part
 
 # What a page can draw: grey or RGB.
 CHANNELS = (1, 3)
@@ -112,12 +112,11 @@ def explorer_page(data: ExplorerData) -> str:
     content = json.dumps(_to_json(data), allow_nan=False).replace("<", "\\u003c")
     parts = {
         "title": html.escape(data.title),
-        "style": _read("explorer.css"),
+        "style": read_part("explorer.css"),
         "data": content,
-        "script": "\n".join(map(_read, SCRIPTS)),
+        "script": "\n".join(map(read_part, SCRIPTS)),
     }
-    # In one pass: what is filled in may itself look like a placeholder.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("explorer.html"))
+    return fill("explorer.html", parts)
 
 
 def _to_json(value: Any) -> Any:
@@ -133,7 +132,3 @@ def _to_json(value: Any) -> Any:
     stored = value.astype(np.dtype(kind).newbyteorder("<"))
     encoded = base64.b64encode(stored.tobytes()).decode()
     return {"shape": list(value.shape), "type": kind, "data": encoded}
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ MEANINGS = {
     "ssim": "structural similarity of reconstructions, at most 1; higher is better",
     "active_units": "latent dimensions whose posterior mean varies by more than 0.01 (variance)",
     "total_correlation": "dependence between the latent dimensions, nats",
-    "index_code_mutual_information": "what z says about which image it is of, nats",
+    "mutual_information": "what z says about which image it is of, nats",
     "nll": "estimate of -log p(x) by importance sampling, nats per image; lower is better",
     "nll_standard_error": "standard error of nll over the images",
     "linear_probe_accuracy": "accuracy of a linear classifier of the latents",
@@ -31,10 +31,10 @@ def meaning_of(name: str) -> str:
     """Returns the meaning of a metric; "" for one that needs no words or is unknown.
 
     Args:
-        name: of the metric, or of one within a group: `scores.elbo.auroc`.
+        name: of the metric, or of one within a group: `rate.auroc`.
 
     Example:
-        >>> meaning_of("bounds.10"), meaning_of("scores.rate.auroc")[:22]
+        >>> meaning_of("bounds.10"), meaning_of("rate.auroc")[:22]
         ('', 'area under the ROC cur')
     """
     return MEANINGS.get(name, MEANINGS.get(name.rpartition(".")[2], ""))

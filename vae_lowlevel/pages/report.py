@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import importlib.resources
-import re
 from collections.abc import Mapping, Sequence
 
 from vae_lowlevel.pages.metric_meanings import meaning_of
+from vae_lowlevel.pages.template import fill, read_part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +61,7 @@ def report_page(data: ReportData) -> str:
         link = f'<p><a class="explorer" href="{name}">Open the latent explorer</a></p>'
     parts = {
         "title": html.escape(data.title),
-        "style": _read("report.css"),
+        "style": read_part("report.css"),
         "summary": "".join(f"<li>{html.escape(line)}</li>" for line in data.summary),
         "explorer": link,
         "metrics": "".join(_table(group, values) for group, values in data.metrics.items()),
@@ -74,8 +73,7 @@ def report_page(data: ReportData) -> str:
         ),
         "versions": html.escape(", ".join(f"{k} {v}" for k, v in data.versions.items())),
     }
-    # In one pass: what is filled in may itself look like a placeholder.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("report.html"))
+    return fill("report.html", parts)
 
 
 def _table(group: str, values: Mapping[str, object]) -> str:
@@ -113,7 +111,3 @@ def _flags(data: ReportData) -> str:
 
 def _format(value: object) -> str:
     return f"{value:,.4f}" if isinstance(value, float) else str(value)
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

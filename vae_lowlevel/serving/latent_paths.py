@@ -1,4 +1,4 @@
-"""Points on paths between latents: straight lines and great circles."""
+"""Points on paths between latents: straight lines and great circles; means of classes."""
 
 from __future__ import annotations
 
@@ -63,3 +63,14 @@ def interpolate_latents(
     first = np.where(is_line, 1.0 - t, np.sin((1.0 - t) * angle) / sine)
     second = np.where(is_line, t, np.sin(t * angle) / sine)
     return np.float32(first * a + second * b)
+
+
+def class_means(z: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes that have latents, int [K], and the mean latent of each, [K, D].
+
+    Args:
+        z: float [N, D].
+        label: int [N]; -1 for an unknown class, which has no mean.
+    """
+    found = np.unique(label[label >= 0])
+    return found, np.stack([z[label == number].mean(0) for number in found])
