@@ -74,7 +74,7 @@ class Reporter:
         self._last_line = time.monotonic()
         epoch = (step - 1) // self._steps_per_epoch + 1
         place = f"step {step}/{self._total_steps}"
-        self._print(fit([place, *parts, f"epoch {epoch}"], speed, "  ", COLUMNS))
+        write_line(fit([place, *parts, f"epoch {epoch}"], speed, "  ", COLUMNS))
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """See `Observer.epoch`."""
@@ -82,7 +82,7 @@ class Reporter:
         found = [name for name in EPOCH_TERMS if name in train or name in validation]
         if not set(found[:TERMS_PER_SPLIT]) <= set(self._columns):
             self._columns = tuple(found[:TERMS_PER_SPLIT])
-            self._print(_header(self._columns, bool(validation)))
+            write_line(_header(self._columns, bool(validation)))
         cells = [train.get(name) for name in self._columns]
         if validation:
             cells += [validation.get(name) for name in self._columns]
@@ -91,9 +91,9 @@ class Reporter:
             row += f"{_count(validation.get('active_units')):>7}"
         row += f"{_speed(train['images_per_second']):>6}{format_clock(record['seconds']):>8}"
         self._last_line = time.monotonic()
-        self._print(row)
+        write_line(row)
         if train["skipped"]:
-            self._print(
+            write_line(
                 f"      {train['skipped']:.1%} of the steps were skipped: gradients not finite"
             )
 
@@ -110,9 +110,6 @@ class Reporter:
         if self._blocks == 1:
             self._mark = now, step
         return seconds / steps * (self._total_steps - step)
-
-    def _print(self, text: str) -> None:
-        write_line(text)
 
 
 def open_bar(total_steps: int, step: int) -> tqdm.tqdm | None:
