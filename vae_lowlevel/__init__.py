@@ -1,8 +1,12 @@
 """Variational autoencoders in low-level TensorFlow 2.
 
 `VAE` trains and uses a model on NumPy arrays, `load` loads a trained model, `build_model` builds
-one from the settings in a `Config`, and `plot` writes images to a PNG file. The names are imported
-on first use, so that `--help` and a bad flag are answered before TensorFlow is imported.
+one from the settings in a `Config`, `load_dataset` reads the data that a `Config` names, and `plot`
+writes images to a PNG file. The names are imported on first use, so that `--help` and a bad flag
+are answered before TensorFlow is imported.
+
+To import the package changes no logging. TensorFlow's own start-up lines are dropped by
+`quiet_tensorflow`, which a notebook calls before the other names are imported.
 """
 
 import importlib
@@ -15,10 +19,12 @@ _HOME = {
     "VAE": "vae_lowlevel.api",
     "build_model": "vae_lowlevel.assembly",
     "load": "vae_lowlevel.api",
+    "load_dataset": "vae_lowlevel.data.load",
     "plot": "vae_lowlevel.plots.grids",
+    "quiet_tensorflow": "vae_lowlevel.experiment.terminal",
 }
 
-__all__ = ["VAE", "Config", "build_model", "load", "plot"]
+__all__ = ["VAE", "Config", "build_model", "load", "load_dataset", "plot", "quiet_tensorflow"]
 
 
 def __getattr__(name: str) -> Any:

@@ -227,19 +227,50 @@ class Kernel:
     kernel = object()
 
 
+class Cell:
+    """The output of a cell: the texts that were shown in one place, one after another."""
+
+    def __init__(self):
+        self.texts = []
+
+    def display(self, content, *, raw, display_id):
+        assert raw
+        assert display_id
+        assert self.texts == [], "a second output"
+        self.texts.append(content["text/plain"])
+        return self
+
+    def update(self, content, *, raw):
+        assert raw
+        self.texts.append(content["text/plain"])
+
+
 @pytest.mark.parametrize("shell", [Kernel(), None], ids=["notebook", "IPython without a kernel"])
-def test_a_notebook_has_a_bar_in_the_stream_of_its_lines(monkeypatch, capsys, shell):
+def test_a_notebook_has_a_bar_in_a_place_of_its_own(monkeypatch, capsys, shell):
+    cell = Cell()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setattr(reporter.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "IPython.display", cell)
+    monkeypatch.setattr(reporter, "BAR_SECONDS", 0.0)
     shown = Reporter(total_steps=20, steps_per_epoch=10)
     shown.begin(0)
     shown.block(10, MEANS)
     shown.epoch(epoch(1, MEANS, {}))
+    shown.block(20, MEANS)
     shown.close()
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert ("| loss 238.6" in captured.out) == (shell is not None)
-    assert "2986    6:08" in captured.out
+    # The lines and nothing else: a stored notebook shows what a terminal would have overwritten.
+    names, row = captured.out.splitlines()
+    assert names.startswith("epoch")
+    assert row.endswith("2986    6:08")
+    assert "\r" not in captured.out
+    if shell is None:
+        assert cell.texts == []
+        return
+    assert cell.texts[0].startswith("  0%|")
+    assert any(text.startswith(" 50%|") and "| loss 238.6" in text for text in cell.texts)
+    assert cell.texts[-1].startswith("100%|█")
+    assert all(len(text) <= 80 for text in cell.texts)
 
 
 def test_parts_are_left_out_from_the_end():

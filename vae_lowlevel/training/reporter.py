@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import math
 import sys
 import time
@@ -112,33 +112,52 @@ class Reporter:
         return seconds / steps * (self._total_steps - step)
 
 
+class NotebookBar(tqdm.tqdm):
+    """A bar that is one output of a notebook's cell; each change replaces it.
+
+    It is text, not a widget: a stored notebook shows its last state wherever it is read, and the
+    lines that are printed meanwhile stay together.
+
+    Args:
+        **settings: those of `tqdm.tqdm`, except where it is drawn.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._output: Any = None
+        # What tqdm itself would write is dropped.
+        super().__init__(file=io.StringIO(), ascii=False, ncols=COLUMNS, **settings)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Shows the bar, or a text in its place; see `tqdm.tqdm.display`."""
+        del pos
+        from IPython.display import display
+
+        content = {"text/plain": str(self) if msg is None else msg}
+        if self._output is None:
+            self._output = display(content, raw=True, display_id=True)
+        else:
+            self._output.update(content, raw=True)
+
+
 def open_bar(total_steps: int, step: int) -> tqdm.tqdm | None:
     """Returns a bar where there is something to draw it in: a terminal or a notebook; else None.
-
-    In a notebook it is a widget where the package ipywidgets is installed. Otherwise it is text in
-    the stream of the lines, so that the cell's output has one part and not one per epoch.
 
     Args:
         total_steps: the end of the bar.
         step: where it begins.
     """
-    make, place = tqdm.tqdm, {"file": sys.stderr, "dynamic_ncols": True}
+    settings = {
+        "total": total_steps,
+        "initial": step,
+        "bar_format": "{percentage:3.0f}%|{bar}| {desc}",
+        "miniters": 1,
+        "mininterval": BAR_SECONDS,
+    }
     if is_notebook():
-        place = {"file": sys.stdout, "ncols": COLUMNS}
-        if importlib.util.find_spec("ipywidgets") is not None:
-            from tqdm.notebook import tqdm as make
-
-            place = {}
-    elif not sys.stderr.isatty():
+        return NotebookBar(**settings)
+    if not sys.stderr.isatty():
         return None
-    return make(
-        total=total_steps,
-        initial=step,
-        bar_format="{percentage:3.0f}%|{bar}| {desc}",
-        miniters=1,
-        mininterval=BAR_SECONDS,
-        **place,
-    )
+    return tqdm.tqdm(**settings, file=sys.stderr, dynamic_ncols=True)
 
 
 def is_notebook() -> bool:
