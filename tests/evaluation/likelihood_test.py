@@ -86,6 +86,15 @@ def test_another_posterior_comes_to_the_same_likelihood(jit_compile):
     assert means[0] < exact.mean() - 0.5
 
 
+def test_a_widened_proposal_is_tighter_for_a_posterior_that_is_too_narrow():
+    model = linear_gaussian_vae(widening=0.5)
+    exact = exact_log_likelihood()
+    narrow, wide = (bounds_of(model, 100, proposal_scale=scale) for scale in (1.0, math.sqrt(2.0)))
+    # With 1 / 0.5 of the covariance the proposal is the exact posterior: every weight is p(x).
+    np.testing.assert_allclose(wide, np.tile(exact[:, None], 3), rtol=2e-5)
+    assert np.all(narrow.mean(0) < wide.mean(0))
+
+
 def test_the_bound_of_one_draw_is_the_evidence_lower_bound():
     """E log w = log p(x) - KL(q(z|x) || p(z|x)), in closed form for Gaussians."""
     model = linear_gaussian_vae(widening=3.0, shift=0.1)

@@ -47,6 +47,13 @@ class EvaluateOptions(Options):
     importance_samples: int = option(
         5000, "likelihood: number of draws of z per image.", at_least=1, at_most=1_000_000
     )
+    proposal_scale: float = option(
+        1.0,
+        "likelihood: standard deviation of the draws in units of the posterior's. Slightly above 1 "
+        "the tails are covered, and the bound can be tighter.",
+        above=0,
+        at_most=100,
+    )
     decode_batch: int = option(
         2000,
         "likelihood, anomaly: number of z that are decoded at once, of all images together; memory "

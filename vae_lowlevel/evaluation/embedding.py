@@ -19,7 +19,7 @@ def compile_embedding(model: Model, batch_size: int) -> Embedding:
 
     A conditional model is told the label, and need not represent the class in z.
     """
-    return tf.function(
+    embed = tf.function(
         lambda image, label: model.conditioned_on(label).embed(to_unit(image)),
         input_signature=[
             stored_spec(batch_size, model.image_shape),
@@ -27,6 +27,10 @@ def compile_embedding(model: Model, batch_size: int) -> Embedding:
         ],
         autograph=False,
     )
+    # Traced here and not by its first call, which may be its only one: TensorFlow counts the calls
+    # of all models together and would warn of retracing after the fifth model of a process.
+    embed.get_concrete_function()
+    return embed
 
 
 def embed_batches(embed: Embedding, batches: PaddedBatches) -> np.ndarray:

@@ -14,16 +14,18 @@ from vae_lowlevel.types import Examples, Model, ProgressBar, stored_spec, to_uni
 
 
 class ImportanceSampling:
-    """Estimates log p(x) as the importance-weighted bound of S draws of z from q(z|x).
+    """Estimates log p(x) as the importance-weighted bound of S draws of z from a proposal r(z|x).
 
-        log p(x) >= E log 1/S sum_s w_s,    w_s = p(x|z_s) p(z_s) / q(z_s|x).
+        log p(x) >= E log 1/S sum_s w_s,    w_s = p(x|z_s) p(z_s) / r(z_s|x).
 
-    The bound rises with S to log p(x). The encoder runs once per image; the draws of a few images
-    are decoded at a time. Everything is float32.
+    The proposal is q(z|x), or q(z|x) made from noise of N(0, c^2) in place of N(0, 1), which for a
+    Gaussian has c times its standard deviations. The bound rises with S to log p(x). The encoder
+    runs once per image; the draws of a few images are decoded at a time. Everything is float32.
 
     Args:
         model: a model with a prior, in float32.
         num_samples: S.
+        proposal_scale: c.
         decode_batch: most z that are decoded at once, all images together: memory grows with it.
         seed: of the draws. They also depend on the number of an image and on `decode_batch`.
         jit_compile: whether XLA compiles the computation.
@@ -43,8 +45,10 @@ class ImportanceSampling:
         decode_batch: int,
         seed: int,
         jit_compile: bool,
+        proposal_scale: float = 1.0,
     ) -> None:
         self.sizes = sample_sizes(num_samples)
+        self._scale = proposal_scale
         self._model = model
         self._seed = fold(make_seed(seed), "likelihood")
         # About as many draws as images at a time: large batches for the encoder, too.
@@ -82,8 +86,8 @@ class ImportanceSampling:
 
         def add_chunk(chunk: tf.Tensor, log_weights: tf.TensorArray) -> Any:
             noise = tf.random.stateless_normal(shape, fold(seed, chunk), alg=ALGORITHM)
-            z, log_q = model.sample_and_log_prob(posterior, noise)
-            log_weight = model.decode(z).log_prob(image) + prior.log_prob(z) - log_q
+            z, log_proposal = self._propose(model, posterior, noise)
+            log_weight = model.decode(z).log_prob(image) + prior.log_prob(z) - log_proposal
             return chunk + 1, log_weights.write(chunk, log_weight)
 
         _, log_weights = tf.while_loop(
@@ -95,6 +99,20 @@ class ImportanceSampling:
         )
         log_weights = tf.reshape(log_weights.stack(), [-1, self._rows])[: self._num_samples]
         return tf.stack([mean_bound(log_weights, size) for size in self.sizes], -1)
+
+    def _propose(
+        self, model: Model, posterior: Any, noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z = f(e) for e = c * noise, and the log-density of the proposal.
+
+        log r(z|x) = log q(z|x) + log N(e; 0, c^2) - log N(e; 0, 1)
+        """
+        widened = self._scale * noise
+        z, log_q = model.sample_and_log_prob(posterior, widened)
+        if self._scale == 1.0:
+            return z, log_q
+        ratio = 0.5 * (tf.square(widened) - tf.square(noise)) - math.log(self._scale)
+        return z, log_q + tf.reduce_sum(ratio, -1)
 
 
 def compute_in_batches(

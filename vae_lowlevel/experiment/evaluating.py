@@ -84,6 +84,7 @@ def _measure_likelihood(subject: Subject) -> dict[str, Any]:
     estimator = ImportanceSampling(
         subject.model,
         num_samples=options.importance_samples,
+        proposal_scale=options.proposal_scale,
         decode_batch=options.decode_batch,
         seed=options.seed,
         jit_compile=subject.jit_compile,
