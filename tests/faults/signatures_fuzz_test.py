@@ -47,7 +47,7 @@ class Asked:
         for index, variable in enumerate(model.trainable_variables):
             variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))
         serving_model = ServingModel(model, anomaly_threshold=1.0)
-        tf.saved_model.save(serving_model, folder, signatures=serving_model.signatures)
+        serving_model.save(folder)
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         with self.session.graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(self.session, ["serve"], folder)

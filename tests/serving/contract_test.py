@@ -91,8 +91,7 @@ class Exported:
             variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [index, 0]))
         self.folder = str(folder)
         self.serving_model = ServingModel(model, anomaly_threshold=1.0)
-        signatures = self.serving_model.signatures
-        tf.saved_model.save(self.serving_model, self.folder, signatures=signatures)
+        self.serving_model.save(self.folder)
         self.examples = make_example_inputs(self.serving_model)
         self.requests = [
             (signature, question)

@@ -164,7 +164,7 @@ def test_the_threshold_can_be_set_after_measuring_with_the_model_that_is_saved(
     np.testing.assert_array_equal(
         serving.score(images)["is_anomaly"], scores > serving.anomaly_threshold.numpy()
     )
-    tf.saved_model.save(serving, str(tmp_path), signatures=serving.signatures)
+    serving.save(str(tmp_path))
     saved = tf.saved_model.load(str(tmp_path))
     assert saved.anomaly_threshold.numpy() == serving.anomaly_threshold.numpy()
     assert np.sum(saved.score(images)["is_anomaly"]) == 2
@@ -276,7 +276,7 @@ def flow_or_full_model(posterior, prior):
 def test_other_posteriors_and_priors_are_served_too(posterior, prior, names, images, tmp_path):
     model = flow_or_full_model(posterior, prior)
     serving = ServingModel(model)
-    tf.saved_model.save(serving, str(tmp_path), signatures=serving.signatures)
+    serving.save(str(tmp_path))
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     encoded = signatures["encode"](image=tf.constant(images))
     assert set(encoded) == names
@@ -378,3 +378,16 @@ def test_sparse_autoencoder_serves_its_code_and_no_samples(sparse, images):
     np.testing.assert_allclose(code, sparse.model.encode(images), atol=1e-6)
     image = sparse.decode(code)["image"]
     np.testing.assert_allclose(image, sparse.reconstruct(images)["image"], atol=1e-6)
+
+
+def test_saving_traces_nothing_again(model, tmp_path, monkeypatch):
+    serving = ServingModel(model)
+    for function in serving.signatures.values():
+        function.get_concrete_function()
+    traced = []
+    true_embed = type(model).embed
+    monkeypatch.setattr(type(model), "embed", lambda *args: traced.append(1) or true_embed(*args))
+    serving.save(str(tmp_path))
+    assert not traced
+    ServingModel(model).reconstruct.get_concrete_function()
+    assert traced

@@ -163,6 +163,20 @@ class ServingModel(tf.Module):
         functions = {name: getattr(self, name) for name in self._names}
         return {**functions, "serving_default": functions[DEFAULT]}
 
+    def save(self, folder: str) -> None:
+        """Writes a SavedModel of the signatures, the weights and the anomaly threshold.
+
+        The functions are saved as they were traced. Given a `tf.function`, `tf.saved_model.save`
+        traces it once more, which takes longer than everything else it does.
+        """
+        traced = {name: given.get_concrete_function() for name, given in self.signatures.items()}
+        saved = tf.Module(name=self.name)
+        saved.model, saved.sampler = self.model, self.sampler
+        saved.anomaly_threshold = self.anomaly_threshold
+        for name in self._names:
+            setattr(saved, name, traced[name])
+        tf.saved_model.save(saved, folder, signatures=traced)
+
 
 def _names_for(model: Model) -> list[str]:
     """Returns the signatures that a model can have."""

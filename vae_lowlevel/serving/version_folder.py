@@ -44,7 +44,7 @@ def write_version(
         RunError: the outputs of a saved signature differ from those of the model.
     """
     with _start_replay() as replaying:
-        tf.saved_model.save(serving_model, folder, signatures=serving_model.signatures)
+        serving_model.save(folder)
         examples = make_example_inputs(serving_model)
         write_request_examples(folder, name, examples)
         requests = _example_requests(serving_model, examples, TOLERANCES[precision])
