@@ -69,6 +69,19 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
     assert measure(0) != measure(1)
 
 
+def test_a_process_of_many_short_runs_is_not_warned_of_retracing(model, examples, caplog):
+    """Each run has objects of its own, which are traced once."""
+    objective = assembly.build_final_objective(CONFIG, (12, 12, 1), 1)
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for seed in range(6):
+            TermMeans(model, objective, batch_size=23, seed=seed)(padded_batches(examples, 23), 0)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_final_metrics_take_reconstructions_from_the_posterior_mean(model, examples):
     metrics = measure_test_split(
         model,

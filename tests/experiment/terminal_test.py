@@ -83,17 +83,24 @@ def test_tracebacks_get_past_the_filter():
 
 
 OTHER_STREAM = """
-import io, os, sys
+import io, logging, os, sys
 from vae_lowlevel import quiet_tensorflow
 sys.stderr = cell = io.StringIO()
 quiet_tensorflow()
 assert sys.stderr is cell
+logging.basicConfig(level=logging.INFO, stream=cell, format="%(message)s")
+# TensorFlow does so at the first use of its logger, in a notebook.
+logging.getLogger("tensorflow").setLevel(logging.INFO)
+for name in ("tensorflow", "other"):
+    logging.getLogger(name).info(f"{name} informs")
+    logging.getLogger(name).warning(f"{name} warns")
+assert cell.getvalue() == "tensorflow warns\\nother informs\\nother warns\\n"
 os.write(2, sys.argv[1].encode())
 """
 
 
-def test_a_stream_that_is_not_descriptor_2_stays():
-    """That of a notebook's cell."""
+def test_in_a_notebook_the_stream_stays_and_tensorflow_logs_warnings():
+    """The stream of a notebook's cell is not descriptor 2."""
     done = subprocess.run(
         [sys.executable, "-c", OTHER_STREAM, f"{NOISE[1]}\n{NEWS[2]}\n"],
         cwd=ROOT,

@@ -70,6 +70,9 @@ class TermMeans:
         sums: dict[str, np.ndarray] = {}
         count = 0.0
         z_means = []
+        # Traced here and not by a call: TensorFlow counts the calls of all objects of this class
+        # together and would warn of retracing after the fifth short run of a process.
+        self._batch_sums.get_concrete_function()
         for number, (examples, mask) in enumerate(batches):
             totals, z_mean = self._batch_sums(
                 examples.image,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -97,8 +98,9 @@ def quiet_tensorflow() -> None:
     """Drops TensorFlow's start-up lines for the rest of this process; call it before its import.
 
     Dropped are the information lines of TensorFlow's C++ (instructions of the CPU, XLA's service,
-    compiled clusters) and, on a machine without an NVIDIA device, the message that CUDA does not
-    start. Warnings, errors and the last lines of a crash are passed on. Python's `logging` and
+    compiled clusters), those of its Python logger, which it writes in a notebook alone ("Assets
+    written to ..."), and, on a machine without an NVIDIA device, the message that CUDA does not
+    start. Warnings, errors and the last lines of a crash are passed on. Other loggers and
     `warnings` are not changed. A second call does nothing.
 
     The programs of the command line call it. To import the package does not: descriptor 2 belongs
@@ -114,6 +116,8 @@ def quiet_tensorflow() -> None:
     if _is_quiet:
         return
     _is_quiet = True
+    # A level would not last: TensorFlow sets that of its logger at the first use.
+    logging.getLogger("tensorflow").addFilter(lambda record: record.levelno >= logging.WARNING)
     terminal = os.dup(2)
     # The stream of a notebook's cell does not pass through descriptor 2 and stays as it is.
     if _writes_to(sys.stderr, 2):
