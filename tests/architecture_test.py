@@ -77,6 +77,7 @@ FREE_TESTS = {
     "flags_reference",
     "extending",
     "docs",
+    "notebooks",
 }
 
 
