@@ -32,6 +32,7 @@ FEWER = [
     "--steps_per_loop=2",
     "--shapes_examples=12",
     "--jit_compile=false",
+    "--init_from=",
 ]
 # One flagfile per set of signatures; serving/contract_test.py has the other distributions, and
 # api_test.py a residual network.
