@@ -23,7 +23,7 @@ LOCAL = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|var|private|mnt|usr|op
 SHORT = "IMAGES, EPOCHS = 700, 10"
 
 # Of XLA, where a starving machine compiles for minutes; the third line names what is compiled.
-SLOW = re.compile(r"E\d{4} .*slow_operation_alarm.*\n\*+\n(?:\[.*\n|.*XLA_FLAGS.*\n|\n)+\*+\n")
+SLOW = re.compile(r"E\d{4} .*slow_operation_alarm.*\n\n?\*+\n(?:\[.*\n|.*XLA_FLAGS.*\n|\n)+\*+\n")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
