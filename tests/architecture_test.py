@@ -78,6 +78,7 @@ FREE_TESTS = {
     "extending",
     "docs",
     "notebooks",
+    "cookbook",
 }
 
 
