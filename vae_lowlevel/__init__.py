@@ -5,7 +5,7 @@ one from the settings in a `Config`, `load_dataset` reads the data that a `Confi
 writes images to a PNG file. The names are imported on first use, so that `--help` and a bad flag
 are answered before TensorFlow is imported.
 
-To import the package changes no logging. TensorFlow's own start-up lines are dropped by
+Importing the package changes no logging. TensorFlow's own start-up lines are dropped by
 `quiet_tensorflow`, which a notebook calls before the other names are imported.
 """
 

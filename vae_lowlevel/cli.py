@@ -1,4 +1,4 @@
-"""Starts a program: help and bad flags before TensorFlow, then a TensorFlow that is quiet."""
+"""Starts a program: help and bad flags before TensorFlow, then TensorFlow without its log lines."""
 
 from __future__ import annotations
 

@@ -109,8 +109,6 @@ class ImportanceSampling:
         """
         widened = self._scale * noise
         z, log_q = model.sample_and_log_prob(posterior, widened)
-        if self._scale == 1.0:
-            return z, log_q
         ratio = 0.5 * (tf.square(widened) - tf.square(noise)) - math.log(self._scale)
         return z, log_q + tf.reduce_sum(ratio, -1)
 

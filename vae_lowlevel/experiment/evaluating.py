@@ -90,7 +90,8 @@ def _measure_likelihood(subject: Subject) -> dict[str, Any]:
         jit_compile=subject.jit_compile,
     )
     bounds = estimator(subject.dataset.test, progress_bar("likelihood"))
-    return {"likelihood": summarize_bounds(bounds, estimator.sizes, subject.bpd_dimensions)}
+    summary = summarize_bounds(bounds, estimator.sizes, subject.bpd_dimensions)
+    return {"likelihood": {**summary, "proposal_scale": options.proposal_scale}}
 
 
 def _measure_decomposition(subject: Subject) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The output of a process: it may lose its reader, and is spared TensorFlow's start-up lines.
+"""The output of a process: it survives a lost reader, and TensorFlow's start-up lines are left out.
 
 TensorFlow 2.21 writes information lines to file descriptor 2 that no environment variable stops.
 While they are filtered, descriptor 2 is connected to a small process, which drops these lines and
@@ -98,12 +98,12 @@ def quiet_tensorflow() -> None:
     """Drops TensorFlow's start-up lines for the rest of this process; call it before its import.
 
     Dropped are the information lines of TensorFlow's C++ (instructions of the CPU, XLA's service,
-    compiled clusters), those of its Python logger, which it writes in a notebook alone ("Assets
+    compiled clusters), those of its Python logger, which appear only in notebooks ("Assets
     written to ..."), and, on a machine without an NVIDIA device, the message that CUDA does not
     start. Warnings, errors and the last lines of a crash are passed on. Other loggers and
     `warnings` are not changed. A second call does nothing.
 
-    The programs of the command line call it. To import the package does not: descriptor 2 belongs
+    The programs of the command line call it. Importing the package does not: descriptor 2 belongs
     to the whole process, and information lines of other C++ libraries may have the same format. A
     script or a notebook calls it if it wants to.
 
