@@ -170,6 +170,25 @@ def test_by_default_a_tenth_is_held_out_for_validation(open_source, kind, sizes)
     assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == sizes
 
 
+@pytest.mark.parametrize("has_test", [True, False])
+def test_the_first_held_out_images_of_a_folder_are_of_all_classes(tmp_path, has_test):
+    """What shows or measures the first images of a split is not to see one class only."""
+    for split in ("train", "test")[: 1 + has_test]:
+        for number in range(200):
+            path = tmp_path / split / f"class_{number // 50}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(tf.io.encode_png(np.full([8, 8, 1], number, np.uint8)).numpy())
+    config = DataConfig(dataset=f"folder:{tmp_path}", image_size=8, validation_size=60)
+    dataset = load_dataset(config)
+    for split in (dataset.validation, dataset.test):
+        assert set(split.label[:20]) == {0, 1, 2, 3}
+        # Images keep their labels, and each is there once.
+        np.testing.assert_array_equal(split.image[:, 0, 0, 0] // 50, split.label)
+        assert len(np.unique(split.image[:, 0, 0, 0])) == len(split)
+    again = load_dataset(config)
+    np.testing.assert_array_equal(again.test.image, dataset.test.image)
+
+
 @pytest.mark.parametrize(("kind", "count"), [("npz", 4500), ("shapes", 5000), ("streamed", 4500)])
 def test_a_validation_size_that_is_set_is_not_lowered(open_source, kind, count):
     config = DataConfig(**open_source(kind, 5000), validation_size=5000)

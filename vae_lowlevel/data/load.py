@@ -11,6 +11,7 @@ import numpy as np
 from vae_lowlevel.config import DataConfig
 from vae_lowlevel.config.fields import quote
 from vae_lowlevel.data import shapes
+from vae_lowlevel.data.batching import permutation
 from vae_lowlevel.data.folder import load_folder
 from vae_lowlevel.data.images import binarize, pad_images
 from vae_lowlevel.data.labels import count_classes
@@ -28,7 +29,8 @@ def load_dataset(config: DataConfig) -> Dataset:
 
     If the data have no test split, a tenth of the examples are held out for it. Which examples are
     held out for test and validation depends only on the size of the data set, so all runs are
-    comparable, and a smaller validation split is a subset of a larger one.
+    comparable, and a smaller validation split is a subset of a larger one. Those of image folders
+    are shuffled, the same way each time; other sources keep their order.
 
     Images of one grey row are stored as vectors are, as floats in [0, 1]. With `binarize`, pixels
     become black or white as `images.binarize` says. With `anomaly_class`, the images of that class
@@ -59,6 +61,9 @@ def load_dataset(config: DataConfig) -> Dataset:
         )
     dataset = load_streamed(config) if is_stream else _load_resident(config)
     dataset = binarize(dataset, config.binarize)
+    # After the pixels are drawn, so that each image has the same ones in any order.
+    if config.dataset.startswith("folder:"):
+        dataset = _shuffle_held_out(dataset)
     # Last, so that no other image is drawn or split in another way than without this setting.
     if config.anomaly_class is not None:
         dataset = _remove_class(dataset, config.anomaly_class)
@@ -89,6 +94,18 @@ def find_class(name: str, class_names: Sequence[str]) -> int:
         f"--anomaly_class must be one of {', '.join(class_names)}, or its number from 0 to "
         f"{len(class_names) - 1}, got {quote(name)}"
     )
+
+
+def _shuffle_held_out(dataset: Dataset) -> Dataset:
+    """Shuffles validation and test split, which are class by class in a folder.
+
+    Else the first images, those of figures and of `--examples`, would be of one class.
+    """
+    shuffled = {
+        name: split[permutation(len(split), "folder")]
+        for name, split in (("validation", dataset.validation), ("test", dataset.test))
+    }
+    return dataclasses.replace(dataset, **shuffled)
 
 
 def _remove_class(dataset: Dataset, name: str) -> Dataset:
