@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vae_lowlevel.plots.curves import RunPoint, curve, draw_curves, draw_rate_distortion
 
@@ -50,6 +51,8 @@ def test_curves_are_the_history():
     assert panels["KL weight"].get_ylim()[0] == 0.0
     assert panels["loss"].get_ylabel() == "nats per example"
     assert panels["PSNR"].get_ylabel() == "dB"
+    # In a warm-up it is not the weight that the epoch reaches.
+    assert panels["KL weight"].get_ylabel().endswith("mean of the epoch")
 
 
 def test_the_legend_names_the_splits_and_the_best_epoch():
@@ -95,3 +98,17 @@ def test_on_each_line_the_elbo_is_the_one_that_is_written(points):
     for line, label in zip(lines, labels, strict=True):
         np.testing.assert_allclose(line.sum(-1), -label)
     assert axes.get_xlim()[0] >= 0.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("rate", [10.0, 12.0, 14.0, 16.0, 18.0])
+def test_no_elbo_is_written_outside_the_axes(rate, scale):
+    """Right of them is the legend, below are the numbers of the axis."""
+    points = [RunPoint("a", scale * 5.0, scale * 9.0, 1.0), RunPoint("b", scale * rate, 7.0, 1.0)]
+    figure = draw_rate_distortion(points)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    axes = figure.axes[0]
+    for text in axes.texts:
+        box = text.get_window_extent(renderer)
+        assert axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
+        assert axes.bbox.y0 <= box.y0 < box.y1 <= axes.bbox.y1

@@ -69,6 +69,20 @@ def test_quantities_have_their_colors_and_a_scale():
     np.testing.assert_allclose(scale.get_yticks(), [0.0, 0.25, 0.5])
 
 
+@pytest.mark.parametrize("height", [3, 6, 9, 28, 60])
+@pytest.mark.parametrize("highest", [0.6, 0.809, 0.001234, 1.234e-06])
+def test_a_scale_and_its_label_are_inside_the_figure(height, highest):
+    colors = Colors("change of a pixel", -highest, highest)
+    figure = draw_sheet("title", [Panel(np.zeros([1, 10, height, 28, 1]), colors=colors)]).figure
+    figure.canvas.draw()
+    bounds, scale = figure.bbox, figure.axes[1]
+    box = scale.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    assert bounds.x1 - box.x1 >= 8
+    # The label does not lie on the numbers.
+    label = scale.yaxis.label.get_window_extent()
+    assert label.x0 > max(tick.get_window_extent().x1 for tick in scale.get_yticklabels())
+
+
 def test_colored_images_stay_colored_and_other_channels_are_averaged():
     image = np.random.default_rng(0).uniform(size=[1, 1, 5, 4, 3])
     np.testing.assert_allclose(Panel(image).compose(), image[0, 0])

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from vae_lowlevel.plots.style import (
     BLUE,
+    CHARACTER,
     FAINT,
     LABEL,
     LINES,
@@ -22,6 +23,7 @@ from vae_lowlevel.plots.style import (
     VERMILLION,
     add_axes,
     new_figure,
+    pixels,
     plain_axes,
     wrap,
     write_legend,
@@ -41,8 +43,8 @@ CURVES = {
     "penalty": ("sparsity penalty", "nats"),
     "mean_activation": ("mean activity", "part of its range"),
     "psnr": ("PSNR", "dB"),
-    "kl_weight": ("KL weight", "factor of the rate"),
-    "capacity": ("KL capacity", "nats"),
+    "kl_weight": ("KL weight", "factor, mean of the epoch"),
+    "capacity": ("KL capacity", "nats, mean of the epoch"),
 }
 FROM_ZERO = ("kl_weight", "capacity", "mean_activation")
 _COLUMNS = 3
@@ -186,20 +188,32 @@ def _fit(axes: Axes, rate: np.ndarray, distortion: np.ndarray) -> None:
 
 
 def _draw_bounds(axes: Axes) -> None:
-    """Draws lines of constant ELBO, labelled where they leave the axes."""
+    """Draws lines of constant ELBO, labelled where they leave the axes.
+
+    Lines in a corner that has no room for the label are left out: it would lie on the legend or on
+    the numbers of the axis.
+    """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x_per_pixel = (right - left) / axes.bbox.width
+    y_per_pixel = (top - bottom) / axes.bbox.height
+    size, (shift, drop) = LABEL - 1.5, (3.0, 7.0)
     sums = matplotlib.ticker.MaxNLocator(nbins=7).tick_values(left + bottom, right + top)
     for total in sums:
         x = np.array([max(left, total - top), min(right, total - bottom)])
-        if x[1] <= x[0]:
+        text = f"ELBO {-total:g}"
+        # Capital letters and digits are wider than the average.
+        width = pixels(shift + 1.3 * CHARACTER * size * len(text))
+        height = pixels(drop + 1.3 * size)
+        if x[0] + width * x_per_pixel > right or total - x[0] - height * y_per_pixel < bottom:
             continue
         axes.plot(x, total - x, color=FAINT, linewidth=0.7, linestyle=":", zorder=1)
         axes.annotate(
-            f"ELBO {-total:g}",
+            text,
             (x[0], total - x[0]),
-            xytext=(3, -7),
+            xytext=(shift, -drop),
             textcoords="offset points",
             va="top",
-            fontsize=LABEL - 1.5,
+            fontsize=size,
             color=FAINT,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )

@@ -35,7 +35,8 @@ WIDTH, LARGEST_WIDTH = 1200, 2400
 # Of an image that is magnified.
 LARGEST_TILE = 200
 _SPACE, _BLOCK_SPACE = 10.0, 16.0
-_BAR, _BAR_LABELS = 18.0, 100.0
+_BAR, _BAR_LABELS = 18.0, 100.0  # Of a scale: the least width of what is right of it.
+_DIGIT = 0.66  # Width of a digit as a part of the size of its font; that of a minus sign is 0.84.
 _LINE = 1.25  # Height of a line of text, as a part of the size of its font.
 _MOST_LABEL = 230.0  # Width of the labels of rows, in pixels.
 
@@ -145,7 +146,7 @@ def draw_sheet(
     widest = max(panel.size[1] for panel in panels)
     scale = _magnification(widest, largest_tile // max(panel.images.shape[3] for panel in panels))
     left = MARGIN + max(_left_width(panel) for panel in panels)
-    right = MARGIN + (_BAR + _BAR_LABELS if any(panel.colors for panel in panels) else 0.0)
+    right = MARGIN + max(_right_width(panel, scale) for panel in panels)
     # A narrow grid still has room for a title.
     width = left + max(round(widest * scale), 420) + right
     lines = wrap(explanation, width - 2 * MARGIN, SUBTITLE)
@@ -224,11 +225,27 @@ def _show(axes: Axes, panel: Panel, scale: float) -> AxesImage:
 def _show_bar(figure: Figure, axes: Axes, grid: AxesImage, colors: Colors, height: float) -> None:
     bar = figure.colorbar(grid, cax=axes)
     bar.outline.set_visible(False)
-    lowest, highest = colors.lowest, colors.highest
-    bar.set_ticks([lowest, (lowest + highest) / 2, highest])
+    values, texts = _ticks(colors)
+    bar.set_ticks(values, labels=texts)
     bar.ax.tick_params(labelsize=LABEL - 1, labelcolor=INK, length=2)
     label = "\n".join(wrap(colors.label, height, LABEL - 1))
     bar.set_label(label, fontsize=LABEL - 1, color=INK)
+
+
+def _ticks(colors: Colors) -> tuple[list[float], list[str]]:
+    """Returns the values that are written at a scale, and their texts."""
+    values = [colors.lowest, (colors.lowest + colors.highest) / 2, colors.highest]
+    return values, [f"{value:.3g}".replace("-", "\u2212") for value in values]
+
+
+def _right_width(panel: Panel, scale: float) -> float:
+    """Returns the width of a scale with its texts: a label breaks into lines at a low grid."""
+    if panel.colors is None:
+        return 0.0
+    digits = max(map(len, _ticks(panel.colors)[1])) + 1
+    lines = len(wrap(panel.colors.label, round(panel.size[0] * scale), LABEL - 1))
+    texts = digits * _DIGIT * pixels(LABEL - 1) + _height(lines + 1, LABEL - 1)
+    return _BAR + max(_BAR_LABELS, math.ceil(texts))
 
 
 def _fitted(panel: Panel, scale: float) -> list[str]:
