@@ -87,6 +87,19 @@ def test_rates_are_the_closed_form_and_follow_the_weights(examples):
     assert monitor(1) is report
 
 
+def test_a_process_of_many_short_runs_is_not_warned_of_retracing(examples, caplog):
+    """Each run has a monitor of its own, which is traced once."""
+    model = build()
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(6):
+            UnitMonitor(model, examples)(0)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_a_full_covariance_has_the_variances_of_its_diagonal(examples):
     model = build(posterior="full")
     tril = model.describe(examples.image / np.float32(255.0))["z_scale_tril"].numpy()

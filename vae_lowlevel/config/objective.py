@@ -50,8 +50,8 @@ class ObjectiveConfig:
     kl_weight: float = option(1.0, "Weight of the KL term in the loss (beta).", at_least=0)
     kl_schedule: str = option(
         "constant",
-        "Schedule of the KL weight. linear: one rise from 0 to kl_weight. cyclical: such a rise in "
-        "every cycle.",
+        "Schedule of the KL weight. linear: one rise from 0 to kl_weight, also after init_from. "
+        "cyclical: such a rise in every cycle.",
         choices=("constant", "linear", "cyclical"),
     )
     kl_warmup_epochs: float = option(

@@ -67,7 +67,9 @@ class UnitMonitor:
     def __call__(self, step: int) -> UnitReport:
         """Returns what the units do at a step; computed once however often it is called."""
         if step != self._step:
-            latents, rates, fired = self._look()
+            # Traced here and not by a call: TensorFlow counts the calls of all objects of this
+            # class together and would warn of retracing after the fifth short run of a process.
+            latents, rates, fired = self._look.get_concrete_function()()
             latents = {name: value.numpy() for name, value in latents.items()}
             if "z_scale_tril" in latents:
                 variance = np.square(latents.pop("z_scale_tril")).sum(-1)
