@@ -27,6 +27,7 @@ from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model, load_predictor
 from vae_lowlevel.objectives.elbo import Elbo
+from vae_lowlevel.training import devices
 
 
 def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):
@@ -84,6 +85,25 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
     fresh = assembly.build_float32_model(start, whole.image_shape)
     for trained, initial in zip(whole.prior.variables, fresh.prior.variables, strict=True):
         assert np.any(trained.numpy() != initial.numpy())
+
+
+def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypatch, capsys):
+    values = {"shapes_examples": 120, "batch_size": 48, "learning_rate": 0.01}
+    monkeypatch.setattr(devices, "count_cores", lambda: 3)
+    run(tmp_path / "whole", **values, epochs=2)
+    assert "CPU in 3 parts" in capsys.readouterr().out
+    run(tmp_path / "parts", **values, epochs=1)
+    monkeypatch.setattr(devices, "count_cores", lambda: 2)
+    run(tmp_path / "parts", **values, epochs=2)
+    resumed = capsys.readouterr().out
+    assert "CPU in 3 parts" in resumed
+    assert "bit for bit" not in resumed
+    assert RunFolder(str(tmp_path / "parts")).read_config().training.batch_parts == 3
+    whole, parts = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
+    for a, b in zip(whole.variables, parts.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    run(tmp_path / "parts", **values, epochs=3, batch_parts=2)
+    assert "--batch_parts: was 3, now 2" in capsys.readouterr().out
 
 
 def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from vae_lowlevel.layers.linear import Linear
@@ -22,3 +23,25 @@ def test_holds_the_variables_of_its_layers():
     variables = {variable.ref() for variable in Sequential([first, second]).trainable_variables}
     own = [first.kernel, first.bias, second.kernel, second.bias]
     assert variables == {variable.ref() for variable in own}
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(8, [3, 3, 2]), (2, [1, 1]), (1, [1])])
+def test_parts_of_a_batch_are_processed_by_themselves_and_joined(rows, sizes):
+    seen = []
+
+    def layer(x):
+        seen.append(x.shape[0])
+        return x + 1.0
+
+    chain = Sequential([layer])
+    chain.batch_parts = 3
+    x = tf.reshape(tf.range(2.0 * rows), [rows, 2])
+    np.testing.assert_array_equal(chain(x), x + 1.0)
+    assert seen == sizes
+
+
+def test_a_batch_of_unknown_size_is_processed_as_a_whole():
+    chain = Sequential([lambda x: x + tf.cast(tf.shape(x)[0], tf.float32)])
+    chain.batch_parts = 3
+    on_any_size = tf.function(chain, input_signature=[tf.TensorSpec([None])])
+    np.testing.assert_array_equal(on_any_size(tf.zeros([6])), np.full(6, 6.0))

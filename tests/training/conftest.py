@@ -33,9 +33,14 @@ def build(config):
 
 @pytest.fixture
 def make_run():
-    """Returns make_run(strategy=None, compilation="none", block_steps=4, **settings)."""
+    """Returns make_run(strategy=None, compilation="none", block_steps=4, **settings).
+
+    `objective` is an object or, as in the settings, a name.
+    """
 
     def make(strategy=None, *, compilation="none", block_steps=4, objective=None, **settings):
+        if isinstance(objective, str):
+            settings["objective"], objective = objective, None
         config = Config.from_flat({**TINY, **settings})
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():

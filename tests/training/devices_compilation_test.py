@@ -2,7 +2,12 @@ import pytest
 
 from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError
-from vae_lowlevel.training.devices import choose_call_steps, choose_compilation
+from vae_lowlevel.training import devices
+from vae_lowlevel.training.devices import (
+    choose_call_steps,
+    choose_compilation,
+    with_batch_parts,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +27,9 @@ from vae_lowlevel.training.devices import choose_call_steps, choose_compilation
         ({"network": "resnet", "jit_compile": "true"}, "CPU", 1, "gradients"),
         ({"network": "mlp", "jit_compile": "false"}, "CPU", 1, "none"),
         ({"network": "mlp", "jit_compile": "false"}, "GPU", 2, "none"),
+        ({"network": "mlp", "batch_parts": 2}, "CPU", 1, "none"),
+        ({"network": "mlp", "batch_parts": 2, "jit_compile": "true"}, "CPU", 1, "block"),
+        ({"network": "mlp", "batch_parts": 2}, "GPU", 1, "block"),
     ],
 )
 def test_auto_compiles_where_measured_faster(settings, device, replicas, compilation):
@@ -54,3 +62,40 @@ def test_losses_with_batch_means_are_not_compiled_on_several_cpus(settings):
 )
 def test_float32_without_xla_takes_one_step_a_call(settings, compilation, steps):
     assert choose_call_steps(Config.from_flat(settings), "CPU", compilation) == steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "parts"),
+    [
+        ({"network": "conv"}, 2, 2),
+        ({"network": "resnet"}, 4, 4),
+        ({"network": "conv"}, 1, 1),
+        # 16 rows per part or more.
+        ({"network": "conv", "batch_size": 100}, 8, 6),
+        ({"network": "conv", "batch_size": 10}, 8, 1),
+        # XLA's one program is faster.
+        ({"network": "mlp"}, 8, 1),
+        ({"network": "mlp", "precision": "bfloat16"}, 2, 2),
+        ({"network": "mlp", "jit_compile": "false"}, 2, 2),
+        ({"network": "conv", "jit_compile": "true"}, 2, 1),
+        # The replicas are parts already.
+        ({"network": "conv", "distribution_strategy": "mirrored"}, 2, 1),
+        ({"network": "conv", "batch_parts": 3}, 8, 3),
+        ({"network": "mlp", "batch_parts": 1}, 8, 1),
+    ],
+)
+def test_a_batch_has_one_part_per_core_where_that_is_faster(monkeypatch, settings, cores, parts):
+    monkeypatch.setattr(devices, "count_cores", lambda: cores)
+    config = with_batch_parts(Config.from_flat(settings))
+    assert config.training.batch_parts == parts
+    assert with_batch_parts(config) == config
+
+
+def test_a_gpu_processes_a_batch_as_a_whole(monkeypatch):
+    monkeypatch.setattr(devices, "visible_device_type", lambda: "GPU")
+    assert with_batch_parts(Config.from_flat({"network": "conv"})).training.batch_parts == 1
+
+
+def test_float32_operations_of_one_thread_repeat_in_a_loop(monkeypatch):
+    monkeypatch.setattr(devices.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    assert choose_call_steps(Config.from_flat({}), "CPU", "none") == 100

@@ -117,6 +117,25 @@ def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logic
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"clip_norm": 1.0, "ema_decay": 0.5, "accumulate_steps": 2},
+        {"free_bits": 0.01},
+        {"capacity": 20.0, "capacity_epochs": 1.0, "kl_weight": 10.0, "conditional": True},
+        {"objective": "tcvae", "kl_weight": 4.0},
+        {"objective": "iwae", "num_samples": 3, "prior": "vamp", "prior_components": 5},
+        {**SPARSE, "network": "mlp", "encoder_units": (8,), "decoder_units": (8,)},
+    ],
+    ids=str,
+)
+def test_parts_side_by_side_train_as_the_whole(make_run, settings):
+    whole, parts = make_run(**settings), make_run(**settings, batch_parts=3)
+    np.testing.assert_allclose(train(whole), train(parts), rtol=2e-4, atol=1e-6)
+    for a, b in zip(whole.state.variables, parts.state.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
+
+
+@pytest.mark.parametrize(
     ("compilation", "replicas", "parts"),
     [("none", 1, 4), ("gradients", 1, 2), ("block", 1, 2), ("none", 2, 2), ("gradients", 2, 2)],
 )

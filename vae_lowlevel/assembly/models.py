@@ -28,7 +28,12 @@ from vae_lowlevel.types import Model
 
 
 def build_model(
-    config: ModelConfig, image_shape: tuple[int, int, int], seed: int, num_classes: int = 0
+    config: ModelConfig,
+    image_shape: tuple[int, int, int],
+    seed: int,
+    num_classes: int = 0,
+    *,
+    batch_parts: int = 1,
 ) -> Model:
     """Builds the model with all its variables.
 
@@ -37,6 +42,7 @@ def build_model(
         image_shape: (H, W, C).
         seed: of the initial weights.
         num_classes: number of classes of the data; 0 where they have no labels.
+        batch_parts: of encoder and decoder; see `Sequential`.
 
     Raises:
         ConfigError: the model is conditional and the data have no labels, or the images are too
@@ -69,6 +75,7 @@ def build_model(
             "seed": fold(init_seed, "decoder"),
         },
     )
+    encoder.batch_parts = decoder.batch_parts = batch_parts
     if config.model == "sparse_autoencoder":
         return SparseAutoencoder(
             image_shape=image_shape,

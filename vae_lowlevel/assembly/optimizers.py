@@ -48,7 +48,13 @@ def build_averaged_model(config: Config, model: Model) -> AveragedModel | None:
     """Builds the moving averages of a model, at its present weights; None without `ema_decay`."""
     if config.optimizer.ema_decay is None:
         return None
-    copy = build_model(config.model, model.image_shape, config.training.seed, model.num_classes)
+    copy = build_model(
+        config.model,
+        model.image_shape,
+        config.training.seed,
+        model.num_classes,
+        batch_parts=config.training.parts,
+    )
     averaged = AveragedModel(copy, config.optimizer.ema_decay)
     averaged.start(model)
     return averaged

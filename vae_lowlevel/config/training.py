@@ -23,6 +23,15 @@ class TrainingConfig:
         at_least=1,
         resume="numerics",
     )
+    batch_parts: int = option(
+        0,
+        "Number of parts of a batch that a CPU processes at the same time, one per core; 0 means "
+        "as many as there are cores, where that is faster. A run keeps the number with which it "
+        "began.",
+        at_least=0,
+        at_most=1024,
+        resume="numerics",
+    )
     epochs: int | None = option(
         None,
         "Length of the run in epochs (default: 10, unless train_steps is given).",
@@ -85,14 +94,16 @@ class TrainingConfig:
     )
     intra_op_threads: int = option(
         0,
-        "Number of threads within an operation; 0 lets TensorFlow choose.",
+        "Number of threads within an operation; 0 lets TensorFlow choose, or means one where a "
+        "batch is processed in as many parts as there are cores.",
         at_least=0,
         at_most=1024,
         resume="numerics",
     )
     inter_op_threads: int = option(
         0,
-        "Number of operations that run at the same time; 0 means two per core.",
+        "Number of operations that run at the same time; 0 means two per core, or one per core "
+        "where a batch is processed in parts.",
         at_least=0,
         at_most=1024,
         resume="numerics",
@@ -140,6 +151,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check(self)
         self.profiled()
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of a batch; 1 as long as none is chosen."""
+        return max(1, self.batch_parts)
 
     def profiled(self) -> tuple[int, int] | None:
         """Returns the first and the last step of `profile_steps`, counted from 1, or None."""

@@ -83,6 +83,18 @@ def _check_place(path: str) -> None:
         )
 
 
+def keep_choices(saved: Config, given: Config) -> Config:
+    """Returns the settings given, with what was chosen when the run began where they choose again.
+
+    Args:
+        saved: of the run folder.
+        given: of the command.
+    """
+    if not given.training.batch_parts:
+        return given.replace(batch_parts=saved.training.batch_parts)
+    return given
+
+
 def check_same_run(saved: Config, given: Config) -> list[str]:
     """Compares the settings a run folder was made with to those given now.
 
@@ -97,7 +109,7 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
         ConfigError: the settings describe another model or other data; lists each difference.
     """
     changes: dict[str, list[str]] = {"identity": [], "total": [], "numerics": [], "free": []}
-    before, now = saved.resolved_flat(), given.resolved_flat()
+    before, now = saved.resolved_flat(), keep_choices(saved, given).resolved_flat()
     for group in Config.groups().values():
         for field in dataclasses.fields(group):
             name = field.name

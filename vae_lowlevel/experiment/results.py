@@ -45,7 +45,7 @@ def finish_run(
     Returns:
         The model with the best weights, float32.
     """
-    best = load_best(folder)
+    best = load_best(folder, batch_parts=config.training.parts)
     test = measure_test(config, best.model, dataset)
     course = {"history": progress.history, "best_epoch": progress.best_epoch}
     if config.run.figures:

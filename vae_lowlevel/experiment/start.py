@@ -104,8 +104,13 @@ def count_total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
 
 def build_state(config: Config, dataset: Dataset) -> TrainState:
     """Builds all that training changes, at its initial values, inside the strategy's scope."""
-    shape = dataset.image_shape, config.training.seed, dataset.num_classes
-    model = assembly.build_model(config.model, *shape)
+    model = assembly.build_model(
+        config.model,
+        dataset.image_shape,
+        config.training.seed,
+        dataset.num_classes,
+        batch_parts=config.training.parts,
+    )
     trained = choose_trained(model, config.training.freeze)
     return TrainState(
         model,

@@ -13,6 +13,7 @@ from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.experiment import interrupts
 from vae_lowlevel.experiment.folder import RunFolder
+from vae_lowlevel.experiment.opening import keep_choices
 from vae_lowlevel.experiment.restoring import is_finished, restore_or_initialize
 from vae_lowlevel.experiment.results import finish_run
 from vae_lowlevel.experiment.start import (
@@ -26,7 +27,11 @@ from vae_lowlevel.models.layer_table import layer_table
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.checkpoint_files import CheckpointFiles
-from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
+from vae_lowlevel.training.devices import (
+    configure_runtime,
+    deterministic_operations,
+    with_batch_parts,
+)
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.named_variables import describe_frozen
 from vae_lowlevel.training.observers import Observer
@@ -90,7 +95,10 @@ def _train_and_finish(
 ) -> Model | None:
     model = None
     with contextlib.ExitStack() as stack:
-        configure_runtime(config.training)
+        if folder.is_run() and not config.run.overwrite:
+            config = keep_choices(folder.read_config(), config)
+        config = with_batch_parts(config)
+        configure_runtime(config.training, config.training.parts)
         stack.enter_context(deterministic_operations(config.training.deterministic))
         workers = join_workers(config.strategy)
         stack.enter_context(workers.watched())
@@ -200,6 +208,8 @@ def _describe(config: Config, dataset: Dataset, workers: Workers, run: PreparedR
         lines.append(f"frozen: {describe_frozen(run.state.model, run.state.trained_variables())}")
     replicas = workers.strategy.num_replicas_in_sync
     devices = run.device if replicas == 1 else f"{replicas} x {run.device}"
+    if config.training.parts > 1:
+        devices += f" in {config.training.parts} parts"
     if workers.count > 1:
         devices += f" of {workers.count} workers"
     lines.append(

@@ -15,29 +15,76 @@ from tensorflow.python.framework import config as framework_config
 from vae_lowlevel.config import Config, TrainingConfig
 from vae_lowlevel.errors import ConfigError
 
+# With fewer rows the products of dense layers become slow.
+FEWEST_PART_ROWS = 16
+
 INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]', and a GPU driver"
 
 
-def configure_runtime(config: TrainingConfig) -> None:
+def configure_runtime(config: TrainingConfig, batch_parts: int = 1) -> None:
     """Sets device, threads and GPU memory, before TensorFlow starts its runtime.
 
     In a process where the runtime has started, such as a notebook, threads and memory stay as that
     process has them.
 
     Two operations per core at once gain about a tenth on small convolutions, whose kernels leave
-    cores idle between them.
+    cores idle between them. Parts of a batch share the cores: an operation of one part does not
+    spread over the cores of the others.
+
+    Args:
+        config: devices and threads.
+        batch_parts: number of parts of a batch that are processed at the same time.
 
     Raises:
         ConfigError: the device does not exist, or can no longer be chosen.
     """
     show_device(config.device, config.device_index)
-    inter_op = config.inter_op_threads or 2 * (os.cpu_count() or 1)
+    cores = count_cores()
+    inter_op, intra_op = 2 * cores, 0
+    if batch_parts > 1:
+        inter_op, intra_op = cores, max(1, cores // batch_parts)
+    inter_op = config.inter_op_threads or inter_op
+    intra_op = config.intra_op_threads or intra_op
     # RuntimeError: the runtime has started and no longer accepts these settings.
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_inter_op_parallelism_threads(inter_op)
-        tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        tf.config.threading.set_intra_op_parallelism_threads(intra_op)
         for device in tf.config.get_visible_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
+
+
+def count_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Not on macOS.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def with_batch_parts(config: Config) -> Config:
+    """Replaces `batch_parts` of 0 by the number that is fastest on this machine.
+
+    Where many operations follow each other, cores lose time at the start and the end of each; a
+    core that processes its own part of the batch does not wait for the others. A float32 mlp is
+    faster as one program of XLA.
+
+    Args:
+        config: of a run that has not begun.
+    """
+    training = config.training
+    if training.batch_parts:
+        return config
+    is_compiled = training.jit_compile == "true" or (
+        training.jit_compile == "auto"
+        and config.model.network == "mlp"
+        and config.model.precision == "float32"
+    )
+    is_one_cpu = (
+        config.strategy.distribution_strategy == "one_device" and visible_device_type() == "CPU"
+    )
+    parts = 1
+    if is_one_cpu and not is_compiled:
+        parts = max(1, min(count_cores(), training.batch_size // FEWEST_PART_ROWS))
+    return config.replace(batch_parts=parts)
 
 
 @contextlib.contextmanager
@@ -107,7 +154,7 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
     TPU: the strategy itself compiles the whole step of a replica.
 
     On a CPU, convolutions run faster through oneDNN than through XLA; chains of small dense layers
-    gain most from one compiled program.
+    gain most from one compiled program, which does not run parts of a batch at the same time.
 
     Args:
         config: the run's settings.
@@ -128,7 +175,7 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
                 f"or --model=sparse_autoencoder on {replicas} CPU replicas; use --jit_compile=auto"
             )
         return "none"
-    if wanted == "auto" and device == "CPU" and network != "mlp":
+    if wanted == "auto" and device == "CPU" and (network != "mlp" or config.training.parts > 1):
         return "none"
     # XLA for CPUs needs minutes to compile the block of a residual network.
     if replicas > 1 or (device == "CPU" and network == "resnet"):
@@ -139,16 +186,21 @@ def choose_compilation(config: Config, device: str, replicas: int = 1) -> Compil
 def choose_call_steps(config: Config, device: str, compilation: Compilation) -> int:
     """Returns how many steps one call to the device runs, at most `steps_per_loop`.
 
-    On a CPU, TensorFlow 2.21 does not repeat a float32 loop of steps bit for bit unless XLA
-    compiled it; with one call per step it does, at a cost of up to 5%. bfloat16 loops repeat.
+    On a CPU, TensorFlow 2.21 does not repeat a float32 loop of steps bit for bit if several threads
+    share an operation, unless XLA compiled it; with one call per step it does, at a cost of up to
+    5%. bfloat16 loops repeat.
 
     Args:
         config: the run's settings.
         device: "CPU", "GPU" or "TPU".
         compilation: what XLA compiles.
     """
-    is_bfloat16 = config.model.precision == "bfloat16"
-    repeats = compilation == "block" or device != "CPU" or is_bfloat16
+    repeats = (
+        compilation == "block"
+        or device != "CPU"
+        or config.model.precision == "bfloat16"
+        or tf.config.threading.get_intra_op_parallelism_threads() == 1
+    )
     if config.training.deterministic and not repeats:
         return 1
     return config.training.steps_per_loop

@@ -9,7 +9,11 @@ from turns import Contender, take_turns, timed
 
 from vae_lowlevel.config import Config
 from vae_lowlevel.experiment.start import build_trainer, prepare_run
-from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
+from vae_lowlevel.training.devices import (
+    configure_runtime,
+    deterministic_operations,
+    with_batch_parts,
+)
 from vae_lowlevel.training.strategy import join_workers
 from vae_lowlevel.types import Dataset, Examples
 
@@ -25,8 +29,9 @@ def build(case: dict[str, Any]) -> Contender:
         for name, value in case["settings"].items()
     }
     config = Config.from_flat({**settings, "epochs": None, "train_steps": TOTAL_STEPS})
+    config = with_batch_parts(config)
     training = config.training
-    configure_runtime(training)
+    configure_runtime(training, training.parts)
     workers = join_workers(config.strategy)
     images = np.load(case["images"])
     examples = Examples(images, np.zeros([len(images)], np.int32))
