@@ -98,12 +98,14 @@ def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypat
     resumed = capsys.readouterr().out
     assert "CPU in 3 parts" in resumed
     assert "bit for bit" not in resumed
-    assert RunFolder(str(tmp_path / "parts")).read_config().training.batch_parts == 3
+    assert RunFolder(str(tmp_path / "parts")).read_batch_parts() == 3
     whole, parts = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
     for a, b in zip(whole.variables, parts.variables, strict=True):
         np.testing.assert_array_equal(a, b)
     run(tmp_path / "parts", **values, epochs=3, batch_parts=2)
-    assert "--batch_parts: was 3, now 2" in capsys.readouterr().out
+    changed = capsys.readouterr().out
+    assert "--batch_parts: was 0, now 2" in changed
+    assert "CPU in 2 parts" in changed
 
 
 def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):

@@ -46,7 +46,7 @@ class RunFolder:
     Attributes:
         path: the folder.
         flagfile: the settings, ready to be run again.
-        data_description: image shape and class names.
+        data_description: image shape, class names and the number of parts of a batch.
         checkpoints: folder of the full states.
         best: folder of the best weights.
         summaries: folder of the TensorBoard summaries.
@@ -113,11 +113,17 @@ class RunFolder:
                 with contextlib.suppress(OSError):
                     os.rmdir(self.path)
 
-    def begin(self, config: Config, dataset: Dataset) -> None:
+    def begin(self, config: Config, dataset: Dataset, batch_parts: int | None = None) -> None:
         """Writes the settings and the description of the data; first deletes a run to overwrite.
 
         The settings are written first and deleted last, so that the folder of a killed process is
         that of a run, or has nothing but the first file's beginning.
+
+        Args:
+            config: as given.
+            dataset: of the run.
+            batch_parts: the number of parts with which the run trains, None where it does not
+                train.
         """
         if config.run.overwrite and self.is_run():
             for name in files.list_folder(self.path):
@@ -130,6 +136,8 @@ class RunFolder:
             "class_names": dataset.class_names,
             "factor_names": dataset.factor_names,
         }
+        if batch_parts is not None:
+            description["batch_parts"] = batch_parts
         files.write(self.flagfile, format_flagfile(config).encode())
         _write_json(self.data_description, description)
 
@@ -172,6 +180,13 @@ class RunFolder:
                 f"{quote(error)}. The same training writes it again: {self.resume_command}"
             ) from error
         return DataDescription((height, width, channels), class_names)
+
+    def read_batch_parts(self) -> int:
+        """Returns the number of parts with which the run began; 0 where it is not known."""
+        # Written by an earlier version, or damaged: then the number is chosen again.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return int(json.loads(files.read(self.data_description))["batch_parts"])
+        return 0
 
     def read_metrics(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`; empty for a run that is not finished.

@@ -56,13 +56,12 @@ def load_predictor(path: str) -> Predictor:
     return _load_export(_find_export(path))
 
 
-def load_best(folder: RunFolder, precision: str = "float32", *, batch_parts: int = 1) -> BestModel:
+def load_best(folder: RunFolder, precision: str = "float32") -> BestModel:
     """Loads the model of a run with its best weights.
 
     Args:
         folder: of the run.
         precision: of the hidden layers, whatever it was in training.
-        batch_parts: of encoder and decoder; see `Sequential`.
 
     Raises:
         RunError: the folder is no run folder, has no weights yet or cannot be read.
@@ -78,7 +77,6 @@ def load_best(folder: RunFolder, precision: str = "float32", *, batch_parts: int
         data.image_shape,
         config.training.seed,
         len(data.class_names),
-        batch_parts=batch_parts,
     )
     checkpoint = _find_best(folder)
     restore_best(checkpoint, model)

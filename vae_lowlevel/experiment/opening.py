@@ -83,18 +83,6 @@ def _check_place(path: str) -> None:
         )
 
 
-def keep_choices(saved: Config, given: Config) -> Config:
-    """Returns the settings given, with what was chosen when the run began where they choose again.
-
-    Args:
-        saved: of the run folder.
-        given: of the command.
-    """
-    if not given.training.batch_parts:
-        return given.replace(batch_parts=saved.training.batch_parts)
-    return given
-
-
 def check_same_run(saved: Config, given: Config) -> list[str]:
     """Compares the settings a run folder was made with to those given now.
 
@@ -109,7 +97,10 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
         ConfigError: the settings describe another model or other data; lists each difference.
     """
     changes: dict[str, list[str]] = {"identity": [], "total": [], "numerics": [], "free": []}
-    before, now = saved.resolved_flat(), keep_choices(saved, given).resolved_flat()
+    if not given.training.batch_parts:
+        # The run keeps the number with which it began.
+        given = given.replace(batch_parts=saved.training.batch_parts)
+    before, now = saved.resolved_flat(), given.resolved_flat()
     for group in Config.groups().values():
         for field in dataclasses.fields(group):
             name = field.name

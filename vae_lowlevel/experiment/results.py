@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def finish_run(
     Returns:
         The model with the best weights, float32.
     """
-    best = load_best(folder, batch_parts=config.training.parts)
+    best = load_best(folder)
     test = measure_test(config, best.model, dataset)
     course = {"history": progress.history, "best_epoch": progress.best_epoch}
     if config.run.figures:
@@ -140,19 +141,33 @@ def measure_test(
 ) -> dict[str, Any]:
     """Returns the metrics of the test split; see `measure_test_split`."""
     batch_size = config.training.evaluation_batch_size
-    return measure_test_split(
-        model,
-        assembly.build_final_objective(
-            config,
-            dataset.image_shape,
-            # At least 1: a run can be measured on less data than it was trained on.
-            max(1, len(dataset.train) // config.training.batch_size),
-        ),
-        padded_batches(dataset.test, batch_size),
-        batch_size=batch_size,
-        seed=config.training.seed,
-        transform=transform,
-    )
+    with _in_parts(model, config.training.parts):
+        return measure_test_split(
+            model,
+            assembly.build_final_objective(
+                config,
+                dataset.image_shape,
+                # At least 1: a run can be measured on less data than it was trained on.
+                max(1, len(dataset.train) // config.training.batch_size),
+            ),
+            padded_batches(dataset.test, batch_size),
+            batch_size=batch_size,
+            seed=config.training.seed,
+            transform=transform,
+        )
+
+
+@contextlib.contextmanager
+def _in_parts(model: Model, parts: int) -> Iterator[None]:
+    """Processes batches in parts, as in training; what is exported has none."""
+    networks = model.encoder, model.decoder
+    for network in networks:
+        network.batch_parts = parts
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.batch_parts = 1
 
 
 def measure_corrupted(

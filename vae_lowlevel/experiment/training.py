@@ -13,7 +13,6 @@ from vae_lowlevel.data.load import load_dataset
 from vae_lowlevel.errors import Interrupted
 from vae_lowlevel.experiment import interrupts
 from vae_lowlevel.experiment.folder import RunFolder
-from vae_lowlevel.experiment.opening import keep_choices
 from vae_lowlevel.experiment.restoring import is_finished, restore_or_initialize
 from vae_lowlevel.experiment.results import finish_run
 from vae_lowlevel.experiment.start import (
@@ -95,8 +94,9 @@ def _train_and_finish(
 ) -> Model | None:
     model = None
     with contextlib.ExitStack() as stack:
-        if folder.is_run() and not config.run.overwrite:
-            config = keep_choices(folder.read_config(), config)
+        given = config
+        if folder.is_run() and not (config.training.batch_parts or config.run.overwrite):
+            config = config.replace(batch_parts=folder.read_batch_parts())
         config = with_batch_parts(config)
         configure_runtime(config.training, config.training.parts)
         stack.enter_context(deterministic_operations(config.training.deterministic))
@@ -114,7 +114,9 @@ def _train_and_finish(
                 "--overwrite to start again."
             )
         else:
-            progress, step = _train(config, folder, dataset, workers, watchers, shows_progress)
+            progress, step = _train(
+                config, given, folder, dataset, workers, watchers, shows_progress
+            )
             if workers.is_chief:
                 model = finish_run(config, folder, dataset, progress, step)
         if workers.count > 1:
@@ -134,13 +136,18 @@ def _check_same_flags(config: Config, workers: Workers) -> None:
 
 def _train(
     config: Config,
+    given: Config,
     folder: RunFolder,
     dataset: Dataset,
     workers: Workers,
     watchers: Sequence[Observer],
     shows_progress: bool,
 ) -> tuple[Progress, int]:
-    """Trains to the end; returns the run's course and its last step."""
+    """Trains to the end by `config`, and keeps the settings as given.
+
+    Returns:
+        The run's course and its last step.
+    """
     run = prepare_run(config, dataset, workers)
     progress = Progress(run.columns)
     with contextlib.ExitStack() as stack:
@@ -154,7 +161,7 @@ def _train(
         validation = build_validation(config, run, dataset)
         if validation is not None:
             progress.choose_by(config.best_criterion, validation.score)
-        written.begin(config, dataset)
+        written.begin(given, dataset, config.training.parts)
         loop = TrainingLoop(
             LoopSettings(
                 total_steps=run.total_steps,
