@@ -45,6 +45,15 @@ def test_a_step_is_drawn_once_and_the_next_with_new_weights():
     np.testing.assert_array_equal(drawn.samples, np.full([16, 2, 2, 1], 0.25))
 
 
+def test_a_process_of_many_short_runs_is_not_warned_of_retracing(caplog):
+    examples = Examples(np.zeros([3, 2, 2, 1], np.uint8), np.zeros([3], np.int32))
+    for _ in range(8):
+        shown = ShownImages(Counting(), examples, tf.constant([0, 0]))
+        for step in (1, 2):
+            shown.draw(step)
+    assert "retracing" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("cost", "written"),
     [

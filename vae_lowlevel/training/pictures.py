@@ -62,7 +62,10 @@ class ShownImages:
     def draw(self, step: int) -> Drawn:
         """Returns what the model draws at a step; computed once however often it is called."""
         if step != self._step:
-            reconstructions, *samples = (pictures.numpy() for pictures in self._draw())
+            # Traced here and not by a call: TensorFlow counts the calls of all objects of this
+            # class together and would warn of retracing after the fifth short run of a process.
+            drawn = self._draw.get_concrete_function()()
+            reconstructions, *samples = (pictures.numpy() for pictures in drawn)
             self._drawn = Drawn(reconstructions, samples[0] if samples else None)
             self._step = step
         return self._drawn
