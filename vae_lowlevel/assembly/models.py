@@ -32,7 +32,6 @@ def build_model(
     image_shape: tuple[int, int, int],
     seed: int,
     num_classes: int = 0,
-    *,
     batch_parts: int = 1,
 ) -> Model:
     """Builds the model with all its variables.

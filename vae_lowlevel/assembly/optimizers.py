@@ -53,7 +53,7 @@ def build_averaged_model(config: Config, model: Model) -> AveragedModel | None:
         model.image_shape,
         config.training.seed,
         model.num_classes,
-        batch_parts=config.training.parts,
+        config.training.parts,
     )
     averaged = AveragedModel(copy, config.optimizer.ema_decay)
     averaged.start(model)

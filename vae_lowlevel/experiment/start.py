@@ -109,7 +109,7 @@ def build_state(config: Config, dataset: Dataset) -> TrainState:
         dataset.image_shape,
         config.training.seed,
         dataset.num_classes,
-        batch_parts=config.training.parts,
+        config.training.parts,
     )
     trained = choose_trained(model, config.training.freeze)
     return TrainState(
