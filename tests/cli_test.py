@@ -250,3 +250,26 @@ def test_filter_is_left_out_when_the_log_is_wanted(monkeypatch, argv, environmen
     monkeypatch.setattr(cli, "quiet_tensorflow", lambda: filtered.append(True))
     assert cli.main("Usage: me", Config, lambda config: None, argv) == 0
     assert bool(filtered) == wanted
+
+
+WITHOUT_KERAS = """
+import sys
+from vae_lowlevel import cli
+from vae_lowlevel.config.visualize import VisualizeOptions
+
+def run(options):
+    import tensorflow_probability as tfp
+
+    tfp.distributions.Normal(0.0, 1.0)
+    print("tf_keras" in sys.modules, "keras" in sys.modules)
+
+sys.exit(cli.main("", VisualizeOptions, run, ["--model_dir=x"]))
+"""
+
+
+def test_a_program_starts_without_importing_keras():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERAS], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "False"]
