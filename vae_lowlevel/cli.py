@@ -68,8 +68,8 @@ def main(
         with interrupts.raised_signals():
             check_packages()
             parsed = parse(argv, options)
-            # TensorFlow imports the optimisers of Keras when it starts: then those of tf_keras,
-            # which TensorFlow Probability imports anyway, and not of Keras 3 too.
+            # When it starts, TensorFlow imports the optimisers of Keras 3, or of tf_keras, which
+            # TensorFlow Probability imports anyway.
             os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
             if not (parsed.tensorflow_log or "TF_CPP_MIN_LOG_LEVEL" in os.environ):
                 quiet_tensorflow()

@@ -4,9 +4,9 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.training import devices
 from vae_lowlevel.training.devices import (
+    choose_batch_parts,
     choose_call_steps,
     choose_compilation,
-    with_batch_parts,
 )
 
 
@@ -86,14 +86,27 @@ def test_float32_without_xla_takes_one_step_a_call(settings, compilation, steps)
 )
 def test_a_batch_has_one_part_per_core_where_that_is_faster(monkeypatch, settings, cores, parts):
     monkeypatch.setattr(devices, "count_cores", lambda: cores)
-    config = with_batch_parts(Config.from_flat(settings))
-    assert config.training.batch_parts == parts
-    assert with_batch_parts(config) == config
+    config = Config.from_flat(settings)
+    assert choose_batch_parts(config) == parts
+    assert choose_batch_parts(config.replace(batch_parts=parts)) == parts
 
 
-def test_a_gpu_processes_a_batch_as_a_whole(monkeypatch):
+@pytest.mark.parametrize("kept", [0, 4])
+def test_a_gpu_processes_a_batch_as_a_whole(monkeypatch, kept):
     monkeypatch.setattr(devices, "visible_device_type", lambda: "GPU")
-    assert with_batch_parts(Config.from_flat({"network": "conv"})).training.batch_parts == 1
+    config = Config.from_flat({"network": "conv"})
+    assert choose_batch_parts(config, kept) == 1
+    monkeypatch.setattr(devices, "count_cores", lambda: 2)
+    assert choose_batch_parts(config.replace(device="cpu"), kept) == (kept or 2)
+
+
+def test_the_number_with_which_a_run_began_is_kept_where_there_are_parts(monkeypatch):
+    monkeypatch.setattr(devices, "count_cores", lambda: 2)
+    conv = Config.from_flat({"network": "conv"})
+    assert choose_batch_parts(conv, 4) == 4
+    assert choose_batch_parts(conv.replace(batch_parts=3), 4) == 3
+    assert choose_batch_parts(conv.replace(distribution_strategy="mirrored"), 4) == 1
+    assert choose_batch_parts(conv.replace(jit_compile="true"), 4) == 1
 
 
 def test_float32_operations_of_one_thread_repeat_in_a_loop(monkeypatch):

@@ -27,9 +27,9 @@ from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.checkpoint_files import CheckpointFiles
 from vae_lowlevel.training.devices import (
+    choose_batch_parts,
     configure_runtime,
     deterministic_operations,
-    with_batch_parts,
 )
 from vae_lowlevel.training.loop import LoopSettings, TrainingLoop
 from vae_lowlevel.training.named_variables import describe_frozen
@@ -95,9 +95,8 @@ def _train_and_finish(
     model = None
     with contextlib.ExitStack() as stack:
         given = config
-        if folder.is_run() and not (config.training.batch_parts or config.run.overwrite):
-            config = config.replace(batch_parts=folder.read_batch_parts())
-        config = with_batch_parts(config)
+        kept = 0 if config.run.overwrite else folder.read_batch_parts()
+        config = config.replace(batch_parts=choose_batch_parts(config, kept))
         configure_runtime(config.training, config.training.parts)
         stack.enter_context(deterministic_operations(config.training.deterministic))
         workers = join_workers(config.strategy)

@@ -15,7 +15,7 @@ from tensorflow.python.framework import config as framework_config
 from vae_lowlevel.config import Config, TrainingConfig
 from vae_lowlevel.errors import ConfigError
 
-# With fewer rows the products of dense layers become slow.
+# What was measured; small matrix products are slow.
 FEWEST_PART_ROWS = 16
 
 INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]', and a GPU driver"
@@ -60,31 +60,28 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def with_batch_parts(config: Config) -> Config:
-    """Replaces `batch_parts` of 0 by the number that is fastest on this machine.
+def choose_batch_parts(config: Config, kept: int = 0) -> int:
+    """Returns the number of parts in which a batch is processed.
 
     Where many operations follow each other, cores lose time at the start and the end of each; a
-    core that processes its own part of the batch does not wait for the others. A float32 mlp is
-    faster as one program of XLA.
+    core that processes its own part of the batch does not wait for the others. What is faster as
+    one program of XLA, GPUs and several replicas process a batch as a whole.
 
     Args:
-        config: of a run that has not begun.
+        config: of the run; its own `batch_parts` counts first.
+        kept: the number with which the run began; 0 if it has not begun.
     """
     training = config.training
     if training.batch_parts:
-        return config
-    is_compiled = training.jit_compile == "true" or (
-        training.jit_compile == "auto"
-        and config.model.network == "mlp"
-        and config.model.precision == "float32"
-    )
-    is_one_cpu = (
-        config.strategy.distribution_strategy == "one_device" and visible_device_type() == "CPU"
-    )
-    parts = 1
-    if is_one_cpu and not is_compiled:
-        parts = max(1, min(count_cores(), training.batch_size // FEWEST_PART_ROWS))
-    return config.replace(batch_parts=parts)
+        return training.batch_parts
+    # Before the runtime is configured, a machine's GPUs are visible with device=cpu too.
+    is_cpu = training.device == "cpu" or visible_device_type() == "CPU"
+    if config.strategy.distribution_strategy != "one_device" or not is_cpu:
+        return 1
+    is_wanted = training.jit_compile == "true" or config.model.precision == "float32"
+    if is_wanted and choose_compilation(config, "CPU") != "none":
+        return 1
+    return kept or max(1, min(count_cores(), training.batch_size // FEWEST_PART_ROWS))
 
 
 @contextlib.contextmanager

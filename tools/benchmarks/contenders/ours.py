@@ -10,9 +10,9 @@ from turns import Contender, take_turns, timed
 from vae_lowlevel.config import Config
 from vae_lowlevel.experiment.start import build_trainer, prepare_run
 from vae_lowlevel.training.devices import (
+    choose_batch_parts,
     configure_runtime,
     deterministic_operations,
-    with_batch_parts,
 )
 from vae_lowlevel.training.strategy import join_workers
 from vae_lowlevel.types import Dataset, Examples
@@ -29,7 +29,7 @@ def build(case: dict[str, Any]) -> Contender:
         for name, value in case["settings"].items()
     }
     config = Config.from_flat({**settings, "epochs": None, "train_steps": TOTAL_STEPS})
-    config = with_batch_parts(config)
+    config = config.replace(batch_parts=choose_batch_parts(config))
     training = config.training
     configure_runtime(training, training.parts)
     workers = join_workers(config.strategy)
