@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel import assembly
+from vae_lowlevel import assembly, schedules
 from vae_lowlevel.config import Config
+from vae_lowlevel.config.flags import parse
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 
@@ -33,10 +34,15 @@ def benchmark():
 @pytest.fixture(scope="module")
 def benchmarks(benchmark):
     """The package tools/benchmarks."""
-    from benchmarks import cases, counts, processes, report, serving
+    from benchmarks import cases, counts, processes, quality, report, serving
 
     return types.SimpleNamespace(
-        cases=cases, counts=counts, processes=processes, report=report, serving=serving
+        cases=cases,
+        counts=counts,
+        processes=processes,
+        quality=quality,
+        report=report,
+        serving=serving,
     )
 
 
@@ -191,6 +197,93 @@ def test_variants_differ_from_ours_in_one_setting(benchmark, benchmarks, tmp_pat
 def test_bad_values_are_named_before_anything_starts(benchmark, flag, expected):
     with pytest.raises(SystemExit, match=expected):
         benchmark.main(["training", flag])
+
+
+TINY_RECIPE = """--dataset=shapes
+--shapes_examples=128
+--validation_size=0
+--network=mlp
+--encoder_units=8
+--decoder_units=8
+--latent_dim=2
+--batch_size=8
+--epochs=2
+--learning_rate=0.01
+--learning_rate_schedule=cosine
+--kl_schedule=linear
+--kl_warmup_epochs=1
+--ema_decay=0.9
+"""
+
+
+def measure_tiny_recipe(benchmark, benchmarks, tmp_path, monkeypatch, peers, further=""):
+    (tmp_path / "tiny.cfg").write_text(TINY_RECIPE)
+    recipe = benchmarks.quality.Recipe(str(tmp_path / "tiny.cfg"), 1e4)
+    monkeypatch.setitem(benchmarks.quality.RECIPES, "tiny", recipe)
+    flags = ["--recipes=tiny", "--seeds=3", f"--peers={peers}", f"--output={tmp_path}/out"]
+    benchmark.main(["quality", f"--flags={further}", *flags])
+    return json.loads((tmp_path / "out.json").read_text())["recipes"]["tiny"]["programs"]
+
+
+def test_quality_times_the_program_to_its_loss_on_the_test_set(
+    benchmark, benchmarks, tmp_path, monkeypatch, capsys
+):
+    programs = measure_tiny_recipe(benchmark, benchmarks, tmp_path, monkeypatch, "")
+    (ours,) = programs["ours"]
+    assert 1 < ours["seconds"] < 600
+    assert 100 < ours["loss"] < 600
+    assert "| 1 of 1 |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("peer", "module"), [("keras", "keras"), ("torch", "torch")])
+def test_the_recipe_of_a_peer_ends_at_our_loss(
+    benchmark, benchmarks, tmp_path, monkeypatch, peer, module
+):
+    pytest.importorskip(module)
+    # A hundred steps more than the average of the weights remembers.
+    longer = "--shapes_examples=512 --epochs=8 --encoder_units=64 --decoder_units=64"
+    programs = measure_tiny_recipe(benchmark, benchmarks, tmp_path, monkeypatch, peer, longer)
+    assert programs[peer][0]["loss"] == pytest.approx(programs["ours"][0]["loss"], rel=0.1)
+
+
+@pytest.fixture
+def recipe_module(benchmark, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS / "benchmarks" / "contenders"))
+    import recipe
+
+    return recipe
+
+
+def test_recipes_of_peers_have_the_packages_schedules(recipe_module, tmp_path):
+    (tmp_path / "tiny.cfg").write_text(TINY_RECIPE)
+    config = parse([f"--flagfile={tmp_path / 'tiny.cfg'}", "--kl_weight=0.5"], Config)
+    recipe = recipe_module.Recipe({"settings": config.to_flat(), "network": {}, "seed": 0}, 80)
+    assert recipe.steps == 20
+    rate = schedules.cosine(0.01, 20, config.optimizer.learning_rate_final_fraction)
+    weight = schedules.linear(0.5, 10)
+    for step in (0, 1, 7, 15, 20):
+        assert recipe.rate(step) == pytest.approx(float(rate(tf.constant(step))), rel=1e-5)
+        assert recipe.kl_weight(step) == pytest.approx(float(weight(tf.constant(step))), rel=1e-5)
+
+
+def test_a_recipe_that_peers_cannot_follow_is_refused(recipe_module):
+    settings = Config.from_flat({"kl_schedule": "cyclical", "epochs": 4}).to_flat()
+    with pytest.raises(ValueError, match=r"kl_schedule.*linear.*cyclical"):
+        recipe_module.Recipe({"settings": settings, "network": {}, "seed": 0}, 80)
+
+
+def test_quality_counts_what_reached_the_target_and_compares_turn_by_turn(benchmarks):
+    programs = {
+        "ours": [{"seconds": s, "loss": v} for s, v in [(10, 1.0), (20, 2.0), (30, 0.5)]],
+        "keras": [{"seconds": s, "loss": v} for s, v in [(20, 1.0), (80, 3.0), (60, 2.0)]],
+    }
+    found = {"flagfile": "flags/x.cfg", "target": 1.0, "programs": programs}
+    machine = {"processor": "a CPU", "cores": 2}
+    table = benchmarks.quality.table({"machine": machine, "recipes": {"x": found}})
+    ours, keras = table.splitlines()[-2:]
+    assert "20 (10 to 30) | 1.00 | 1 (0.5 to 2) | 2 of 3 |" in ours
+    assert "| Keras | 60 (20 to 80) | 2.00 | 2 (1 to 3) | 1 of 3 |" in keras
 
 
 def test_scaling_on_paper_is_a_table_of_bytes_times_and_batches(benchmark, capsys):

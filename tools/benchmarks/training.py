@@ -15,6 +15,7 @@ import pathlib
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,22 +101,20 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.quick:
         for name, value in QUICK.items():
             setattr(arguments, name, value)
-    for option, allowed in (("cases", cases.CASES), ("peers", PEERS)):
-        for name in _split(getattr(arguments, option)):
-            if name not in allowed:
-                sys.exit(f"--{option}: must be of {', '.join(allowed)}, got {name}")
-    variants = {f"ours --{text}": read_setting(text) for text in _split(arguments.variants)}
+    check_names("cases", arguments.cases, cases.CASES)
+    check_names("peers", arguments.peers, PEERS)
+    variants = {f"ours --{text}": read_setting(text) for text in split(arguments.variants)}
     from vae_lowlevel.data.load import load_dataset  # Imports TensorFlow.
 
     dataset = load_dataset(DataConfig(dataset=arguments.dataset, data_dir=arguments.data_dir))
     images = dataset.train.image
-    peers = _present_peers(arguments)
+    peers = present_peers(arguments, PEERS)
     measured: dict[str, Any] = {"machine": report.describe_machine(), "groups": [], "program": None}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "images.npy")
         np.save(path, images)
-        for case in _split(arguments.cases):
-            for batch_size in map(int, _split(arguments.batch_sizes)):
+        for case in split(arguments.cases):
+            for batch_size in map(int, split(arguments.batch_sizes)):
                 group = measure_group(
                     arguments, case, batch_size, variants, peers, path, images.shape[1:]
                 )
@@ -154,7 +153,7 @@ def measure_group(
     group: dict[str, Any] = {"case": case, "batch_size": batch_size, "contenders": {}}
     with contextlib.ExitStack() as stack:
         started = {}
-        for precision in _split(arguments.precisions):
+        for precision in split(arguments.precisions):
             wanted = {
                 "ours": ("ours.py", "python", {}),
                 **{name: ("ours.py", "python", settings) for name, settings in variants.items()},
@@ -211,22 +210,30 @@ def read_setting(text: str) -> dict[str, Any]:
         sys.exit(f"--variants={text}: {error}")
 
 
-def _present_peers(arguments: argparse.Namespace) -> dict[str, Peer]:
-    """Returns the peers whose framework is installed, and prints which are left out."""
+def check_names(option: str, text: str, allowed: Iterable[str]) -> None:
+    """Ends the program if a list has a name that is not allowed."""
+    for name in split(text):
+        if name not in allowed:
+            sys.exit(f"--{option}: must be of {', '.join(allowed)}, got {name}")
+
+
+def present_peers(arguments: argparse.Namespace, peers: dict[str, Peer]) -> dict[str, Peer]:
+    """Returns the wanted peers whose framework is installed, and prints which are left out."""
     present = {}
-    for name in _split(arguments.peers):
-        python = getattr(arguments, PEERS[name].option)
-        if processes.has_module(python, PEERS[name].module):
-            present[name] = PEERS[name]
+    for name in split(arguments.peers):
+        python = getattr(arguments, peers[name].option)
+        if processes.has_module(python, peers[name].module):
+            present[name] = peers[name]
         else:
             print(
-                f"{name} is left out: {python} does not have {PEERS[name].module}; choose another "
-                f"interpreter with --{PEERS[name].option}"
+                f"{name} is left out: {python} does not have {peers[name].module}; choose another "
+                f"interpreter with --{peers[name].option}"
             )
     return present
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """Returns the parts of a list with commas."""
     return [part for part in text.split(",") if part]
 
 

@@ -93,7 +93,8 @@ class KerasVAE(keras.Model):
         self.encoder = keras.Sequential(map(build_layer, case["network"]["encoder"]))
         self.decoder = keras.Sequential(map(build_layer, case["network"]["decoder"]))
         self.noise = keras.random.SeedGenerator(0)
-        self.case = case
+        self.is_bernoulli = case["settings"]["likelihood"] == "bernoulli"
+        self.kl_weight = case["settings"]["kl_weight"]
 
     def call(self, image: tf.Tensor) -> tf.Tensor:
         image = ops.cast(image, "float32") / 255.0
@@ -103,12 +104,12 @@ class KerasVAE(keras.Model):
         z = mean + ops.exp(0.5 * log_variance) * noise
         logits = ops.cast(self.decoder(z), "float32")
         kl = 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0, -1)
-        if self.case["settings"]["likelihood"] == "bernoulli":
+        if self.is_bernoulli:
             error = ops.binary_crossentropy(image, logits, from_logits=True)
             error = ops.sum(error, [1, 2, 3])
         else:
             error = ops.mean(ops.square(ops.sigmoid(logits) - image), [1, 2, 3])
-        self.add_loss(ops.mean(error + self.case["settings"]["kl_weight"] * kl))
+        self.add_loss(ops.mean(error + self.kl_weight * kl))
         return logits
 
 
@@ -121,6 +122,15 @@ class Clock(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.last = time.perf_counter(), batch
         self.first = self.first or self.last
+
+
+def shuffled_batches(images: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Shuffles indices and gathers whole batches of rows, the fastest way in tf.data; endless."""
+    resident = tf.constant(images)
+    rows = tf.data.Dataset.range(len(images)).shuffle(len(images)).repeat()
+    rows = rows.batch(batch_size, drop_remainder=True)
+    batches = rows.map(lambda index: tf.gather(resident, index), tf.data.AUTOTUNE)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def build(
@@ -140,12 +150,7 @@ def build(
         steps_per_execution=steps_per_execution,
     )
     if feed == "tf.data":
-        # Shuffles indices and gathers whole batches of rows, the fastest way in tf.data.
-        resident = tf.constant(images)
-        rows = tf.data.Dataset.range(len(images)).shuffle(len(images)).repeat()
-        rows = rows.batch(batch_size, drop_remainder=True)
-        data = rows.map(lambda index: tf.gather(resident, index), tf.data.AUTOTUNE)
-        data = {"x": data.prefetch(tf.data.AUTOTUNE)}
+        data = {"x": shuffled_batches(images, batch_size)}
     else:
         data = {"x": images, "batch_size": batch_size}
     steps_per_epoch = len(images) // batch_size
