@@ -54,7 +54,8 @@ FACTORS: Mapping[str, Mapping[str, tuple[dict[str, Any], ...]]] = {
         ),
         "ladder": ({"model": "ladder"}, {"model": "ladder", "conditional": True}),
     },
-    "precision": _values("precision"),
+    # auto is one of the others.
+    "precision": {name: value for name, value in _values("precision").items() if name != "auto"},
     "activation": _values("activation"),
     "objective": {
         "elbo": ({"objective": "elbo"}, {"objective": "elbo", "num_samples": 3}),

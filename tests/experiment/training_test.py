@@ -108,6 +108,23 @@ def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypat
     assert "CPU in 2 parts" in changed
 
 
+def test_a_run_keeps_the_precision_that_auto_chose_at_its_start(tmp_path, monkeypatch, capsys):
+    values = {"precision": "auto", "network": "conv", "encoder_filters": (4, 4)}
+    values |= {"encoder_strides": (2, 2), "decoder_filters": (4, 4), "decoder_strides": (2,)}
+    monkeypatch.setattr(devices, "has_bfloat16_instructions", lambda: True)
+    run(tmp_path / "run", **values, epochs=1)
+    assert "steps per call, bfloat16" in capsys.readouterr().out
+    monkeypatch.setattr(devices, "has_bfloat16_instructions", lambda: False)
+    run(tmp_path / "run", **values, epochs=2)
+    resumed = capsys.readouterr().out
+    assert "steps per call, bfloat16" in resumed
+    assert "Resuming at step" in resumed
+    config = RunFolder(str(tmp_path / "run")).read_config()
+    assert config.model.precision == "bfloat16"
+    run(tmp_path / "run", **values, epochs=2, overwrite=True)
+    assert "steps per call, float32" in capsys.readouterr().out
+
+
 def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):
     # A file system of TensorFlow that lives in memory.
     address = "ram://runs/remote"

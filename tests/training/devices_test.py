@@ -7,7 +7,13 @@ import sys
 import pytest
 import tensorflow as tf
 
-from vae_lowlevel.training.devices import deterministic_operations
+from vae_lowlevel.config import Config
+from vae_lowlevel.training import devices
+from vae_lowlevel.training.devices import (
+    choose_precision,
+    deterministic_operations,
+    has_bfloat16_instructions,
+)
 
 PROGRAM = """
 import json
@@ -92,3 +98,52 @@ def test_train_on_a_device_that_is_not_there_is_a_usage_error(tmp_path):
     assert failed.returncode == 2
     assert "--device_index=77 does not exist" in failed.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\nbugs\t: amx_bf16\n", False),
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("processor\t: 0\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", False),
+    ],
+)
+def test_instructions_for_bfloat16_are_read_from_the_systems_description(tmp_path, text, expected):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_bfloat16_instructions(str(tmp_path / "cpuinfo")) is expected
+    assert not has_bfloat16_instructions(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_native", "capability", "expected"),
+    [
+        ({}, True, None, "bfloat16"),
+        ({}, False, None, "float32"),
+        ({"network": "mlp"}, True, None, "float32"),
+        ({"network": "mlp"}, False, (9, 0), "bfloat16"),
+        ({}, True, (7, 5), "float32"),
+        ({"device": "cpu"}, False, (9, 0), "float32"),
+        ({"distribution_strategy": "tpu", "tpu": "local"}, False, None, "bfloat16"),
+        ({"precision": "float16"}, True, (9, 0), "float16"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_device_computes_in_it(
+    settings, is_native, capability, expected, monkeypatch
+):
+    monkeypatch.setattr(devices, "has_bfloat16_instructions", lambda: is_native)
+    gpus = [] if capability is None else ["gpu"]
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda gpu: {"compute_capability": capability},
+    )
+    config = Config.from_flat({"precision": "auto", **settings})
+    assert choose_precision(config) == expected
+
+
+def test_auto_keeps_what_a_run_began_with(monkeypatch):
+    monkeypatch.setattr(devices, "has_bfloat16_instructions", lambda: True)
+    config = Config.from_flat({"precision": "auto"})
+    assert choose_precision(config, kept="float32") == "float32"

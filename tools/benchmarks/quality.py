@@ -84,11 +84,14 @@ def measure_recipe(
     arguments: argparse.Namespace, recipe: Recipe, peers: dict[str, training.Peer]
 ) -> dict[str, Any]:
     """Returns the target and, for each program, `seconds` and `loss` of each seed."""
-    from vae_lowlevel.data.load import load_dataset  # Imports TensorFlow.
+    # They import TensorFlow.
+    from vae_lowlevel.data.load import load_dataset
+    from vae_lowlevel.training.devices import choose_precision
 
     flags = [f"--flagfile={processes.ROOT / recipe.flagfile}", *arguments.flags.split(), *FLAGS]
     flags += [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
     config = parse(flags, Config)
+    config = config.replace(precision=choose_precision(config))
     dataset = load_dataset(config.data)
     network = cases.describe_network(config, dataset.train.image.shape[1:])
     programs: dict[str, list[dict[str, float]]] = {"ours": [], **{name: [] for name in peers}}

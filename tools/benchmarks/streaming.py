@@ -63,10 +63,15 @@ def make_turns(config: Config, steps: int) -> dict[str, Callable[[], None]]:
     """Returns, for each way, a function that trains one network for a number of steps."""
     from vae_lowlevel.data.load import load_dataset
     from vae_lowlevel.experiment.start import build_feed, build_trainer, prepare_run
-    from vae_lowlevel.training.devices import configure_runtime, deterministic_operations
+    from vae_lowlevel.training.devices import (
+        choose_precision,
+        configure_runtime,
+        deterministic_operations,
+    )
     from vae_lowlevel.training.strategy import join_workers
 
-    config = config.replace(epochs=None, train_steps=TOTAL_STEPS)
+    precision = choose_precision(config)
+    config = config.replace(precision=precision, epochs=None, train_steps=TOTAL_STEPS)
     configure_runtime(config.training)
     workers = join_workers(config.strategy)
     streamed, in_memory = (

@@ -40,6 +40,9 @@ class TracedStep(NamedTuple):
 def trace_step(flagfile: pathlib.Path | str) -> TracedStep:
     """Builds what `vae_lowlevel.train` builds for a GPU, on one batch of zeros."""
     config = parse([f"--flagfile={flagfile}"], Config)
+    if config.model.precision == "auto":
+        # What `choose_precision` returns for TPUs and GPUs since 2020.
+        config = config.replace(precision="bfloat16")
     workers = join_workers(config.strategy)
     batch_size = config.training.batch_size
     size = config.data.pad_to or SIZES.get(config.data.dataset, config.data.image_size)

@@ -146,8 +146,9 @@ class NetworkSettings:
     precision: str = option(
         "float32",
         "Number format of the hidden layers; variables, distributions and losses are always "
-        "float32. float16 trains with a dynamic loss scale.",
-        choices=("float32", "bfloat16", "float16"),
+        "float32. float16 trains with a dynamic loss scale. auto: bfloat16 where the device "
+        "computes in it, else float32; a run keeps the choice of its start.",
+        choices=("float32", "bfloat16", "float16", "auto"),
     )
 
     @property

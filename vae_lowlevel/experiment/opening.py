@@ -97,9 +97,11 @@ def check_same_run(saved: Config, given: Config) -> list[str]:
         ConfigError: the settings describe another model or other data; lists each difference.
     """
     changes: dict[str, list[str]] = {"identity": [], "total": [], "numerics": [], "free": []}
+    # The run keeps what was chosen when it began.
     if not given.training.batch_parts:
-        # The run keeps the number with which it began.
         given = given.replace(batch_parts=saved.training.batch_parts)
+    if given.model.precision == "auto":
+        given = given.replace(precision=saved.model.precision)
     before, now = saved.resolved_flat(), given.resolved_flat()
     for group in Config.groups().values():
         for field in dataclasses.fields(group):

@@ -28,6 +28,7 @@ from vae_lowlevel.training.checkpoint import RunCheckpoints
 from vae_lowlevel.training.checkpoint_files import CheckpointFiles
 from vae_lowlevel.training.devices import (
     choose_batch_parts,
+    choose_precision,
     configure_runtime,
     deterministic_operations,
 )
@@ -94,7 +95,9 @@ def _train_and_finish(
 ) -> Model | None:
     model = None
     with contextlib.ExitStack() as stack:
-        given = config
+        is_begun = folder.is_run() and not config.run.overwrite
+        kept_precision = folder.read_config().model.precision if is_begun else ""
+        given = config = config.replace(precision=choose_precision(config, kept_precision))
         kept = 0 if config.run.overwrite else folder.read_batch_parts()
         config = config.replace(batch_parts=choose_batch_parts(config, kept))
         configure_runtime(config.training, config.training.parts)
@@ -223,6 +226,6 @@ def _describe(config: Config, dataset: Dataset, workers: Workers, run: PreparedR
         f"{len(dataset.test)} test images; {run.total_steps} steps, "
         f"{run.feed.steps_per_epoch} per epoch; {devices}, "
         f"XLA: {'replica' if run.device == 'TPU' else run.compilation}, "
-        f"{run.feed.call_steps} steps per call"
+        f"{run.feed.call_steps} steps per call, {config.model.precision}"
     )
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.experiment.start import build_trainer, prepare_run
 from vae_lowlevel.training.devices import (
     choose_batch_parts,
+    choose_precision,
     configure_runtime,
     deterministic_operations,
 )
@@ -29,6 +30,7 @@ def build(case: dict[str, Any]) -> Contender:
         for name, value in case["settings"].items()
     }
     config = Config.from_flat({**settings, "epochs": None, "train_steps": TOTAL_STEPS})
+    config = config.replace(precision=choose_precision(config))
     config = config.replace(batch_parts=choose_batch_parts(config))
     training = config.training
     configure_runtime(training, training.parts)
