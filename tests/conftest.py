@@ -84,7 +84,7 @@ def without_replay():
     @contextlib.contextmanager
     def patched():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(version_folder, "_start_replay", contextlib.nullcontext)
+            patch.setattr(version_folder, "start_replay", contextlib.nullcontext)
             patch.setattr(version_folder, "_example_requests", lambda *_: [])
             patch.setattr(version_folder, "_finish_replay", lambda *_: None)
             yield

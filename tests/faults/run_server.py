@@ -187,7 +187,7 @@ def do_not_replay():
     """The process that replays an export imports TensorFlow once more, for seconds."""
     from vae_lowlevel.serving import version_folder
 
-    version_folder._start_replay = contextlib.nullcontext
+    version_folder.start_replay = contextlib.nullcontext
     version_folder._example_requests = lambda *_: []
     version_folder._finish_replay = lambda *_: None
 

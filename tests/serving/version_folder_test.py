@@ -137,7 +137,7 @@ def test_the_process_that_tests_an_export_is_ended_with_it():
     processes = []
 
     def interrupt():
-        with version_folder._start_replay() as process:
+        with version_folder.start_replay() as process:
             processes.append(process)
             # A Ctrl-C in the terminal, which is sent to a whole group, does not reach it.
             assert os.getpgid(process.pid) != os.getpgrp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +18,11 @@ from vae_lowlevel.experiment.anomaly import NormalScores, find_normal_scores
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import BestModel, load_best
 from vae_lowlevel.experiment.samplers import fit_sampler
+from vae_lowlevel.serving import version_folder
 from vae_lowlevel.serving.model_card import RunFacts, write_model_card
 from vae_lowlevel.serving.publish import publish
 from vae_lowlevel.serving.server_files import write_server_files
 from vae_lowlevel.serving.signatures import ServingModel
-from vae_lowlevel.serving.version_folder import write_version
 
 # Figures of a run that its model card shows, where there are.
 FIGURES = ("reconstructions", "samples", "units")
@@ -43,16 +44,18 @@ def export_run(options: ExportOptions) -> str:
     """
     folder = RunFolder(options.model_dir)
     best = load_best(folder, options.serving_precision)
-    serving_model = ServingModel(
-        best.model,
-        sampler=_fit_sampler(options, folder, best),
-        anomaly_score=options.anomaly_score,
-        interpolation_steps=options.interpolation_steps,
-        jit_compile=options.export_platforms == "xla",
-    )
-    # The scores of the very model that is exported: in bfloat16 they are others than in float32.
-    scores = find_normal_scores(serving_model, best, folder)
-    return publish_model(serving_model, best, scores, _test_metrics(folder), options)
+    with version_folder.start_replay() as replaying:
+        serving_model = ServingModel(
+            best.model,
+            sampler=_fit_sampler(options, folder, best),
+            anomaly_score=options.anomaly_score,
+            interpolation_steps=options.interpolation_steps,
+            jit_compile=options.export_platforms == "xla",
+        )
+        # Of the very model that is exported: in bfloat16 the scores are others than in float32.
+        scores = find_normal_scores(serving_model, best, folder)
+        test = _test_metrics(folder)
+        return publish_model(serving_model, best, scores, test, options, replaying=replaying)
 
 
 def publish_model(
@@ -62,6 +65,8 @@ def publish_model(
     test_metrics: Mapping[str, Any],
     options: ExportOptions,
     publication: str | None = None,
+    *,
+    replaying: subprocess.Popen | None = None,
 ) -> str:
     """Publishes a serving model of a run with its threshold and model card.
 
@@ -72,6 +77,7 @@ def publish_model(
         test_metrics: for the model card; may be empty.
         options: which run, and how.
         publication: name of this publication, of which there is one version; see `publish`.
+        replaying: of `start_replay`, where it was started before.
 
     Returns:
         The folder of the version.
@@ -98,12 +104,13 @@ def publish_model(
 
     def write(version: str) -> None:
         write_model_card(version, serving_model, facts)
-        write_version(
+        version_folder.write_version(
             version,
             serving_model,
             name,
             precision=best.precision,
             with_warmup=options.export_platforms == "portable",
+            replaying=replaying,
         )
 
     path = publish(write, options.export_dir, name, options.keep_versions, publication)

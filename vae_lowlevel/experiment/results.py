@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from vae_lowlevel.experiment.reporting import write_report
 from vae_lowlevel.experiment.tensorboard import write_final_summaries
 from vae_lowlevel.experiment.visualizing import discard_figures, draw_run
 from vae_lowlevel.objectives.input_noise import build_corruption
+from vae_lowlevel.serving import version_folder
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.training.collapse import COLLAPSED_RATE
 from vae_lowlevel.training.progress import Progress
@@ -46,6 +48,20 @@ def finish_run(
     Returns:
         The model with the best weights, float32.
     """
+    if not config.run.export_dir:
+        return _finish_run(config, folder, dataset, progress, step, None)
+    with version_folder.start_replay() as replaying:
+        return _finish_run(config, folder, dataset, progress, step, replaying)
+
+
+def _finish_run(
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    progress: Progress,
+    step: int,
+    replaying: subprocess.Popen | None,
+) -> Model:
     best = load_best(folder)
     test = measure_test(config, best.model, dataset)
     course = {"history": progress.history, "best_epoch": progress.best_epoch}
@@ -72,7 +88,9 @@ def finish_run(
     if config.run.export_dir:
         options = ExportOptions(model_dir=folder.path, export_dir=config.run.export_dir)
         publication = folder.name_publication(step)
-        export = publish_model(serving_model, best, scores, test, options, publication)
+        export = publish_model(
+            serving_model, best, scores, test, options, publication, replaying=replaying
+        )
     best_step = progress.best_step or step
     write_final_summaries(config, folder, dataset, best.model, best_step, test, export)
     print(f"\nrun folder {folder.path}")

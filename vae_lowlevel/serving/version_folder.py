@@ -29,6 +29,7 @@ def write_version(
     *,
     precision: str = "float32",
     with_warmup: bool = True,
+    replaying: subprocess.Popen | None = None,
 ) -> None:
     """Saves a model and tests every signature in a process that imports TensorFlow alone.
 
@@ -39,11 +40,12 @@ def write_version(
         precision: number format of its hidden layers, for the tolerance.
         with_warmup: write the warm-up file. A server that refuses XLA could not load a version that
             has both XLA and this file.
+        replaying: of `start_replay`, where it was started before; None starts it here.
 
     Raises:
         RunError: the outputs of a saved signature differ from those of the model.
     """
-    with _start_replay() as replaying:
+    with start_replay() if replaying is None else contextlib.nullcontext(replaying) as replaying:
         serving_model.save(folder)
         examples = make_example_inputs(serving_model)
         write_request_examples(folder, name, examples)
@@ -55,8 +57,11 @@ def write_version(
 
 
 @contextlib.contextmanager
-def _start_replay() -> Iterator[subprocess.Popen]:
-    """Starts the process that tests the export; when an exception leaves the block, it is ended."""
+def start_replay() -> Iterator[subprocess.Popen]:
+    """Starts the process that tests an export, and ends it with the block.
+
+    It imports TensorFlow, which takes seconds, while this process prepares the export.
+    """
     # Isolated (-I): it finds this package neither in the working directory nor by PYTHONPATH. In a
     # session of its own, a Ctrl-C in the terminal does not reach it: this process decides.
     process = subprocess.Popen(
