@@ -123,6 +123,7 @@ def test_ratios_are_of_one_round_each(benchmarks):
     assert benchmarks.report.ratio(group, "ours float32", "torch float32") is None
 
 
+@pytest.mark.slow
 def test_a_quick_run_writes_numbers_and_a_table(benchmark, tmp_path, capsys):
     flags = ["--quick", "--no-program", "--dataset=shapes", "--precisions=float32", "--variants="]
     flags += ["--peers=keras,torch", "--torch_python=/bin/false", f"--output={tmp_path}/speed"]
@@ -225,6 +226,7 @@ def measure_tiny_recipe(benchmark, benchmarks, tmp_path, monkeypatch, peers, fur
     return json.loads((tmp_path / "out.json").read_text())["recipes"]["tiny"]["programs"]
 
 
+@pytest.mark.slow
 def test_quality_times_the_program_to_its_loss_on_the_test_set(
     benchmark, benchmarks, tmp_path, monkeypatch, capsys
 ):

@@ -17,7 +17,11 @@ from vae_lowlevel.config.flags import parse
 FLAGS = pathlib.Path(__file__).parents[1] / "flags"
 # Of those of papers, one per objective and model that no other flagfile has.
 PAPERS = ("mnist_dreg_50", "mnist_ladder_conv")
-FLAGFILES = [*sorted(FLAGS.glob("*.cfg")), *(FLAGS / f"papers/{name}.cfg" for name in PAPERS)]
+FLAGFILES = [
+    *sorted(FLAGS.glob("*.cfg")),
+    *sorted(FLAGS.glob("fast/*.cfg")),
+    *(FLAGS / f"papers/{name}.cfg" for name in PAPERS),
+]
 
 # Image shapes of the published data sets, for their stand-ins; the other data sets are drawn.
 SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -69,7 +73,13 @@ def run(argv):
     return config
 
 
-@pytest.mark.parametrize("flagfile", FLAGFILES, ids=lambda path: path.stem)
+def as_parameter(path):
+    """A residual network of three levels takes a minute."""
+    marks = [pytest.mark.slow] if path.stem == "cifar10_resnet_medium" else []
+    return pytest.param(path, id=str(path.relative_to(FLAGS).with_suffix("")), marks=marks)
+
+
+@pytest.mark.parametrize("flagfile", [as_parameter(path) for path in FLAGFILES])
 @pytest.mark.usefixtures("unchecked")
 def test_flagfile_trains_resumes_exports_and_serves(flagfile, tmp_path, capsys, monkeypatch):
     argv = [f"--flagfile={flagfile}", *shrunk(flagfile, tmp_path)]

@@ -153,6 +153,7 @@ def assert_resumed_as_unbroken(cwd, model_dir, unbroken):
         np.testing.assert_array_equal(value, state[name], err_msg=name)
 
 
+@pytest.mark.faults
 def test_after_a_killed_and_a_stopped_worker_all_resume_as_unbroken(cwd, unbroken):
     kill_after_a_checkpoint(cwd, "run", killed=0)
     killed_at = latest_step(cwd / "run")
