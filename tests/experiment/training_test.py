@@ -102,9 +102,11 @@ def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypat
     whole, parts = (load_model(str(tmp_path / name)) for name in ("whole", "parts"))
     for a, b in zip(whole.variables, parts.variables, strict=True):
         np.testing.assert_array_equal(a, b)
-    run(tmp_path / "parts", **values, epochs=3, batch_parts=2)
+    run(tmp_path / "parts", **values, epochs=3, batch_parts=3)
+    assert "bit for bit" not in capsys.readouterr().out
+    run(tmp_path / "parts", **values, epochs=4, batch_parts=2)
     changed = capsys.readouterr().out
-    assert "--batch_parts: was 0, now 2" in changed
+    assert "--batch_parts: was 3, now 2" in changed
     assert "CPU in 2 parts" in changed
 
 

@@ -51,8 +51,11 @@ def open_run_folder(config: Config) -> tuple[RunFolder, list[str]]:
                 raise RunError(f"{path} is a folder, expected a file: move it away")
             if files.is_file(path):
                 files.check_readable(path)
-        notes = [] if config.run.overwrite else check_same_run(folder.read_config(), config)
-        return folder, notes
+        if config.run.overwrite:
+            return folder, []
+        saved = folder.read_config()
+        parts = saved.training.batch_parts or folder.read_batch_parts()
+        return folder, check_same_run(saved.replace(batch_parts=parts), config)
     # What a killed process, or a `VAE.fit` that failed, wrote before the settings.
     first = (folder.lock, f"{folder.flagfile}{files.PARTIAL}", folder.kept_images)
     first = tuple(os.path.basename(path) for path in first)
