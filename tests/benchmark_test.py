@@ -259,9 +259,12 @@ def recipe_module(benchmark, monkeypatch):
 
 def test_recipes_of_peers_have_the_packages_schedules(recipe_module, tmp_path):
     (tmp_path / "tiny.cfg").write_text(TINY_RECIPE)
-    config = parse([f"--flagfile={tmp_path / 'tiny.cfg'}", "--kl_weight=0.5"], Config)
+    config = parse(
+        [f"--flagfile={tmp_path / 'tiny.cfg'}", "--kl_weight=0.5", "--adam_beta2=0.95"], Config
+    )
     recipe = recipe_module.Recipe({"settings": config.to_flat(), "network": {}, "seed": 0}, 80)
     assert recipe.steps == 20
+    assert (recipe.betas, recipe.epsilon) == ((0.9, 0.95), 1e-7)
     rate = schedules.cosine(0.01, 20, config.optimizer.learning_rate_final_fraction)
     weight = schedules.linear(0.5, 10)
     for step in (0, 1, 7, 15, 20):

@@ -36,7 +36,11 @@ def train(recipe: Recipe, train_images: np.ndarray, test_images: np.ndarray) -> 
     )
     model.compile(
         optimizer=keras.optimizers.Adam(
-            rate, use_ema=recipe.ema_decay is not None, ema_momentum=recipe.ema_decay or 0.99
+            rate,
+            *recipe.betas,
+            recipe.epsilon,
+            use_ema=recipe.ema_decay is not None,
+            ema_momentum=recipe.ema_decay or 0.99,
         ),
         # XLA is slow at convolutions on a CPU.
         jit_compile=recipe.is_dense,

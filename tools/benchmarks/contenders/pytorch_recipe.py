@@ -20,7 +20,9 @@ def train(recipe: Recipe, train_images: np.ndarray, test_images: np.ndarray) -> 
         for array in (train_images, test_images)
     )
     model = TorchVAE(recipe.case)
-    optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, eps=1e-7, fused=True)
+    optimizer = torch.optim.Adam(
+        model.parameters(), recipe.learning_rate, recipe.betas, recipe.epsilon, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: recipe.rate(step) / recipe.learning_rate
     )

@@ -31,6 +31,8 @@ class Recipe:
         self.case, self.seed, self.precision = case, case["seed"], settings["precision"]
         self.batch_size, self.learning_rate = settings["batch_size"], settings["learning_rate"]
         self.ema_decay, self.is_dense = settings["ema_decay"], settings["network"] == "mlp"
+        self.betas = settings["adam_beta1"], settings["adam_beta2"]
+        self.epsilon = settings["adam_epsilon"]
         per_epoch = examples // self.batch_size
         self.steps = settings["epochs"] * per_epoch
         is_constant = settings["learning_rate_schedule"] == "constant"
