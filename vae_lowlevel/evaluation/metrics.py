@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.evaluation.structural_similarity import ssim
 from vae_lowlevel.evaluation.term_means import PaddedBatches, TermMeans
 from vae_lowlevel.evaluation.units import unit_rates
 from vae_lowlevel.types import Batch, Model, Objective, Transform, is_vector_shape, psnr
-
-# Side of the Gaussian window of SSIM in the paper; smaller images take their own smaller side.
-SSIM_WINDOW = 11
 
 
 def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -25,17 +23,11 @@ def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.T
     Returns:
         float32 [B] each: `mse` per pixel, `psnr` = -10 log10(mse) in dB, and, not for vectors,
         `ssim` in [-1, 1].
-
-    References:
-        Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
-        2004, eq. 13.
     """
     mse = tf.reduce_mean(tf.math.squared_difference(image, reconstruction), [1, 2, 3])
     quality = {"mse": mse, "psnr": psnr(mse)}
     if not is_vector_shape(image.shape[1:]):
-        window = min(SSIM_WINDOW, *image.shape[1:3])
-        ssim = tf.image.ssim(image, reconstruction, max_val=1.0, filter_size=window)
-        quality["ssim"] = ssim
+        quality["ssim"] = ssim(image, reconstruction)
     return quality
 
 
