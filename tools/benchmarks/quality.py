@@ -34,7 +34,6 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "fashion": Recipe("flags/fast/fashion.cfg", 238.8),
-    "fashion_2d": Recipe("flags/fast/fashion_2d.cfg", 0.0356),
 }
 PEERS = {
     "keras": training.Peer("keras_recipe.py", "keras", "python"),
