@@ -243,7 +243,7 @@ def test_the_recipe_of_a_peer_ends_at_our_loss(
     benchmark, benchmarks, tmp_path, monkeypatch, peer, module
 ):
     pytest.importorskip(module)
-    # A hundred steps more than the average of the weights remembers.
+    # Long enough for the average of the weights to forget the first ones.
     longer = "--shapes_examples=512 --epochs=8 --encoder_units=64 --decoder_units=64"
     programs = measure_tiny_recipe(benchmark, benchmarks, tmp_path, monkeypatch, peer, longer)
     assert programs[peer][0]["loss"] == pytest.approx(programs["ours"][0]["loss"], rel=0.1)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import cases, counts, processes, report, training
+from benchmarks import cases, processes, report, training
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import parse
 
@@ -32,9 +32,7 @@ class Recipe(NamedTuple):
     target: float
 
 
-RECIPES = {
-    "fashion": Recipe("flags/fast/fashion.cfg", 238.8),
-}
+RECIPES = {"fashion": Recipe("flags/fast/fashion.cfg", 238.8)}
 PEERS = {
     "keras": training.Peer("keras_recipe.py", "keras", "python"),
     "torch": training.Peer("pytorch_recipe.py", "torch", "torch_python"),
@@ -111,13 +109,7 @@ def measure_recipe(
                 }
                 python = getattr(arguments, peer.option)
                 programs[name].append(run_peer(python, peer.script, case, folder))
-    layers = [*network["encoder"], *network["decoder"]]
-    return {
-        "flagfile": recipe.flagfile,
-        "target": recipe.target,
-        "parameters": counts.count_parameters(layers),
-        "programs": programs,
-    }
+    return {"flagfile": recipe.flagfile, "target": recipe.target, "programs": programs}
 
 
 def run_ours(
