@@ -354,6 +354,17 @@ def test_an_error_of_a_callback_reaches_the_caller(images):
         build().fit(images, epochs=2, callbacks=[fail], verbose=False)
 
 
+def test_a_process_of_many_short_fits_is_not_warned_of_retracing(images, caplog):
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(6):
+            build().fit(images[:40], epochs=1, verbose=False)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_a_quiet_fit_prints_nothing_and_a_second_one_says_that_it_starts_again(images, capsys):
     vae = build().fit(images, epochs=1, verbose=False)
     printed = capsys.readouterr()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -14,7 +14,18 @@ from vae_lowlevel.training.devices import Compilation
 from vae_lowlevel.training.state import TrainState
 from vae_lowlevel.types import Batch, Objective, Transform, to_unit
 
-TrainBlock = Callable[..., tf.Tensor]
+
+class TrainBlock(Protocol):
+    """A `tf.function` that trains for a block of steps; see `make_train_block`."""
+
+    def __call__(
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
+    ) -> tf.Tensor:
+        """Trains, and returns what was measured in each step."""
+
+    def get_concrete_function(self, *call: Any) -> Any:
+        """Traces for arguments like these, unless it was traced for them before."""
+
 
 # Reported for each step, after the objective's own terms and schedules.
 STEP_SCALARS = ("learning_rate", "gradient_norm", "skipped")
