@@ -12,6 +12,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.compiler.xla.service import hlo_pb2
 
 from vae_lowlevel.training import step as step_module
 
@@ -79,6 +80,10 @@ def write_file(x):
     return x
 
 
+def len_of(text):
+    return tf.cast(tf.strings.length(text), tf.float32)
+
+
 @functools.cache
 def generator():
     """Created at the first trace: collecting tests must not start TensorFlow."""
@@ -102,6 +107,8 @@ REFUSED = {
     "mask": (lambda x: tf.reduce_sum(tf.boolean_mask(x, x > 0)), "only the data determine"),
     "unique": (lambda x: tf.reduce_sum(tf.unique(x)[0]), "only the data determine"),
     "float64": (lambda x: tf.cast(x, tf.float64) + 1, "float64"),
+    "complex128": (lambda x: tf.cast(x, tf.complex128) + 1, "has the type complex128"),
+    "constant text": (lambda x: x + len_of("abc"), "Const.* has the type string"),
 }
 
 
@@ -124,6 +131,17 @@ def test_unknown_change_of_a_variable_is_refused(lowering):
             lambda x: variable.scatter_add(tf.IndexedSlices(x, tf.constant([0, 1, 2]))),
             tf.TensorSpec([3]),
         )
+
+
+@pytest.mark.parametrize("opcode", ["infeed", "outfeed", "send", "recv"])
+def test_program_that_waits_for_the_host_is_refused(lowering, opcode):
+    module = hlo_pb2.HloModuleProto()
+    computation = module.computations.add()
+    computation.instructions.add(name="sum.1", opcode="add")
+    lowering.checks.check_program(module)
+    computation.instructions.add(name="wait.2", opcode=opcode)
+    with pytest.raises(lowering.checks.LoweringError, match=r"waits for the host: wait\.2"):
+        lowering.checks.check_program(module)
 
 
 def test_other_platform_needs_another_package(lowering):

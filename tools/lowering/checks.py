@@ -41,7 +41,7 @@ def refusals(graph: Any) -> list[str]:
         is_stateful = op_def_registry.get(node.op).is_stateful
         if is_stateful and node.op not in ALLOWED_STATEFUL:
             lines.append(f"{node.op} ({node.name}) is stateful or calls the host")
-        types = {enum for attr in node.attr.values() for enum in (attr.type, *attr.list.type)}
+        types = {attr.type for attr in node.attr.values()}
         lines += [
             f"{node.op} ({node.name}) has the type {forbidden[enum]}"
             for enum in types & set(forbidden)
@@ -64,12 +64,7 @@ def lower_step(concrete: Any, platform: str) -> hlo_pb2.HloModuleProto:
         raise LoweringError("\n".join(refused))
     function, specs = without_variables(concrete)
     module = lower_function(function, specs, platform)
-    dynamic = dynamic_instructions(module)
-    if dynamic:
-        raise LoweringError(f"shapes that only the data determine: {', '.join(dynamic)}")
-    waiting = {i.opcode for i in _instructions(module)} & HOST_INSTRUCTIONS
-    if waiting:
-        raise LoweringError(f"the program waits for the host: {', '.join(sorted(waiting))}")
+    check_program(module)
     return module
 
 
@@ -90,9 +85,19 @@ def lower_function(
     return hlo_pb2.HloModuleProto.FromString(program)
 
 
-def dynamic_instructions(module: hlo_pb2.HloModuleProto) -> list[str]:
-    """Returns the names of the instructions whose shapes are known only at run time."""
-    return [i.name for i in _instructions(module) if _is_dynamic(i.shape)]
+def check_program(module: hlo_pb2.HloModuleProto) -> None:
+    """Refuses instructions that wait for the host, and shapes that are known only at run time.
+
+    Raises:
+        LoweringError: names them.
+    """
+    instructions = [i for computation in module.computations for i in computation.instructions]
+    dynamic = [i.name for i in instructions if any(i.shape.is_dynamic_dimension)]
+    if dynamic:
+        raise LoweringError(f"shapes that only the data determine: {', '.join(dynamic)}")
+    waiting = [i.name for i in instructions if i.opcode in HOST_INSTRUCTIONS]
+    if waiting:
+        raise LoweringError(f"the program waits for the host: {', '.join(waiting)}")
 
 
 def has_kernels(platform: str) -> bool:
@@ -102,11 +107,3 @@ def has_kernels(platform: str) -> bool:
     """
     registered = kernels.get_registered_kernels_for_op("MatMul").kernel
     return any(kernel.device_type == f"XLA_{platform}_JIT" for kernel in registered)
-
-
-def _instructions(module: hlo_pb2.HloModuleProto) -> list[Any]:
-    return [i for computation in module.computations for i in computation.instructions]
-
-
-def _is_dynamic(shape: Any) -> bool:
-    return any(shape.is_dynamic_dimension) or any(map(_is_dynamic, shape.tuple_shapes))
