@@ -1,6 +1,8 @@
 """tools/benchmark.py: its networks against those of the package, and quick runs."""
 
+import argparse
 import json
+import math
 import pathlib
 import re
 import sys
@@ -15,6 +17,8 @@ from vae_lowlevel.config import Config
 from vae_lowlevel.config.flags import parse
 from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
+from vae_lowlevel.randomness import BatchNoise, make_seed
+from vae_lowlevel.types import Batch
 
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 
@@ -34,7 +38,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def benchmarks(benchmark):
     """The package tools/benchmarks."""
-    from benchmarks import cases, counts, processes, quality, report, serving
+    from benchmarks import cases, counts, processes, quality, report, serving, training
 
     return types.SimpleNamespace(
         cases=cases,
@@ -43,6 +47,7 @@ def benchmarks(benchmark):
         quality=quality,
         report=report,
         serving=serving,
+        training=training,
     )
 
 
@@ -63,6 +68,19 @@ NETWORKS = {
         },
     ),
     "resnet of three levels": ((20, 24, 3), {"variant": "medium", "resnet_blocks": (1, 0, 2)}),
+    "vamp": ((28, 28, 1), {}),
+    "vamp of a conv": ((12, 8, 3), {"network": "conv", "prior_components": 5}),
+    "flow": ((28, 28, 1), {}),
+    "flow of other sizes": (
+        (28, 28, 1),
+        {"latent_dim": 5, "prior_flow_steps": 3, "prior_flow_units": (7,)},
+    ),
+    "flow without units": ((28, 28, 1), {"prior_flow_units": ()}),
+    "iaf": ((28, 28, 1), {}),
+    "iaf of other sizes": (
+        (28, 28, 1),
+        {"latent_dim": 5, "iaf_steps": 3, "iaf_units": (7, 9), "iaf_context": 4},
+    ),
 }
 
 
@@ -72,23 +90,27 @@ def test_described_networks_are_the_packages(benchmarks, name):
     config = Config.from_flat({**benchmarks.cases.CASES[name.split()[0]], **settings})
     model = assembly.build_model(config.model, image_shape, 0)
     network = benchmarks.cases.describe_network(config, image_shape)
-    layers = [*network["encoder"], *network["decoder"]]
     sizes = [variable.shape.num_elements() for variable in model.trainable_variables]
-    assert benchmarks.counts.count_parameters(layers) == sum(sizes)
+    assert sum(map(benchmarks.counts.count_parameters, network.values())) == sum(sizes)
 
     @tf.function(input_signature=[tf.TensorSpec([1, *image_shape])])
     def forward(image):
         return model.reconstruct(image)
 
     flops = sum(map(multiplications, forward.get_concrete_function().graph.get_operations()))
+    layers = [*network["encoder"], *network["posterior"], *network["decoder"]]
     assert benchmarks.counts.count_forward_flops(layers) == 2 * flops
 
 
 def multiplications(operation):
-    """Of one image, from the shapes in the graph."""
+    """Of a whole product of matrices, or of a convolution of one image, from the graph's shapes."""
     shapes = [tensor.shape.as_list() for tensor in (*operation.inputs, *operation.outputs)]
     if operation.type == "MatMul":
-        return shapes[0][1] * shapes[1][1]
+        # [a, b] x [b, c], transposed or not: the product of all sizes is (a b c)^2.
+        return math.isqrt(math.prod(map(math.prod, shapes)))
+    if operation.type == "Einsum":
+        # [a, b] x [b, c], or [a, b] x [a, c] -> [b, c, a], summed afterwards. The sizes differ.
+        return math.prod(set().union(*shapes))
     if operation.type == "Conv2D":
         _, kernel, (_, height, width, _) = shapes
         return height * width * tf.TensorShape(kernel).num_elements()
@@ -106,6 +128,39 @@ def test_training_takes_three_forward_passes_but_for_the_gradient_of_the_image(b
     }
     # Forward 2 (40 + 20), weights as much, inputs of the second layer alone 2 x 20.
     assert benchmarks.counts.count_training_flops(network) == 120 + 120 + 40
+
+
+def test_pseudo_inputs_are_shared_by_the_batch_and_trained_through_the_encoder(benchmarks):
+    dense = {"kind": "linear", "activation": None, "is_float32": True}
+    network = {
+        "encoder": [{"kind": "flatten"}, {**dense, "in": 10, "out": 4}],
+        "decoder": [{**dense, "in": 2, "out": 10}],
+        "prior": [{"kind": "pseudo_inputs", "count": 6, "shape": (5, 2, 1)}],
+    }
+    # As above, then per image 6 / 3 rows of the encoder and the product [1, 4] x [4, 6].
+    expected = 280 + 3 * 2 * (2 * 40 + 4 * 6)
+    assert benchmarks.counts.count_training_flops(network, batch_size=3) == expected
+
+
+@pytest.mark.parametrize("name", ["mlp", "vamp", "flow", "iaf"])
+def test_training_takes_the_products_of_the_packages_gradient(benchmarks, name):
+    config = Config.from_flat(benchmarks.cases.CASES[name])
+    image_shape, batch_size = (28, 28, 1), 4
+    model = assembly.build_model(config.model, image_shape, 0)
+    objective = assembly.build_objective(config, image_shape, 10)
+
+    @tf.function(input_signature=[tf.TensorSpec([batch_size, *image_shape])])
+    def differentiate(image):
+        noise = BatchNoise(make_seed(0), 0, batch_size, batch_size)
+        with tf.GradientTape() as tape:
+            batch = Batch(image, image, None)
+            terms = objective(model, batch, noise, 0, lambda values: tf.reduce_mean(values, 0))
+        return tape.gradient(terms.loss, model.trainable_variables)
+
+    graph = differentiate.get_concrete_function().graph
+    flops = 2 * sum(map(multiplications, graph.get_operations()))
+    network = benchmarks.cases.describe_network(config, image_shape)
+    assert benchmarks.counts.count_training_flops(network, batch_size) == flops / batch_size
 
 
 def make_group(**contenders):
@@ -148,7 +203,9 @@ def test_a_quick_run_writes_numbers_and_a_table(benchmark, tmp_path, capsys):
     assert table in printed
 
 
-def test_variants_differ_from_ours_in_one_setting(benchmark, benchmarks, tmp_path, monkeypatch):
+@pytest.fixture
+def started(benchmarks, monkeypatch):
+    """The scripts and cases of the contenders, none of which starts."""
     started = []
 
     class StubContender:
@@ -166,6 +223,10 @@ def test_variants_differ_from_ours_in_one_setting(benchmark, benchmarks, tmp_pat
             pass
 
     monkeypatch.setattr(benchmarks.processes, "ContenderProcess", StubContender)
+    return started
+
+
+def test_variants_differ_from_ours_in_one_setting(benchmark, started, tmp_path):
     flags = ["--quick", "--no-program", "--dataset=shapes", "--precisions=float32", "--peers="]
     flags += ["--variants=jit_compile=false,accumulate_steps=4", f"--output={tmp_path}/speed"]
     assert benchmark.main(["training", *flags]) == 0
@@ -178,18 +239,48 @@ def test_variants_differ_from_ours_in_one_setting(benchmark, benchmarks, tmp_pat
         f"{name} float32"
         for name in ("ours", "ours --jit_compile=false", "ours --accumulate_steps=4", "matmul")
     ]
-    head, _, row = (tmp_path / "speed.md").read_text().splitlines()[2:]
-    columns = [cell.strip() for cell in head.split("|")]
-    cells = dict(zip(columns, (cell.strip() for cell in row.split("|")), strict=True))
+    (cells,) = read_table(tmp_path / "speed.md")
     assert cells["ours"].startswith("2 ")
     assert cells["`--jit_compile=false`"].startswith("4 ")
     assert cells["`--accumulate_steps=4`"].startswith("8 ")
 
 
+def read_table(path):
+    """Returns the rows of the table, as cells by the names of their columns."""
+    lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    head, _, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_peers_without_a_case_are_named_and_their_cells_empty(
+    benchmark, benchmarks, started, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(benchmarks.processes, "has_module", lambda python, module: True)
+    flags = ["--no-program", "--dataset=shapes", "--precisions=float32", "--variants="]
+    flags += ["--cases=mlp,vamp", "--batch_sizes=4,8", f"--output={tmp_path}/speed"]
+    benchmark.main(["training", *flags])
+    assert len(re.findall("vamp.*without keras, jax;", capsys.readouterr().out)) == 1
+    common = ["ours.py", "keras_fit.py", "pytorch.py", "jax_scan.py", "matmul.py"]
+    rest = ["ours.py", "pytorch.py", "matmul.py"]
+    assert [script for script, _ in started] == [*common * 2, *rest * 2]
+    settings = started[-2][1]["settings"]
+    assert (settings["prior"], settings["prior_components"]) == ("vamp", 500)
+    mlp, _, vamp, _ = read_table(tmp_path / "speed.md")
+    filled = {name for name in mlp if name and not vamp[name]}
+    assert filled == {"Keras", "JAX", "ours / Keras", "ours / JAX"}
+    assert all(mlp[name] for name in filled)
+
+
+def test_measured_by_default_is_what_every_framework_has(benchmarks):
+    parser = argparse.ArgumentParser()
+    benchmarks.training.add_arguments(parser)
+    assert parser.parse_args([]).cases == "conv,mlp,resnet"
+
+
 @pytest.mark.parametrize(
     ("flag", "expected"),
     [
-        ("--cases=conv,vit", "--cases.*conv, mlp, resnet.*vit"),
+        ("--cases=conv,vit", "--cases.*conv, mlp, resnet, vamp, flow, iaf.*vit"),
         ("--peers=keras,mxnet", "--peers.*keras, torch, jax.*mxnet"),
         ("--variants=warp=9", "--variants=warp=9.*warp"),
         ("--variants=accumulate_steps=0", "--accumulate_steps.*0"),

@@ -13,7 +13,15 @@ from typing import Any
 from vae_lowlevel.config import Config, ModelConfig
 
 Layer = dict[str, Any]
+Network = dict[str, list[Layer]]
 
+# A common size in papers on dense VAEs.
+MLP = {
+    "network": "mlp",
+    "latent_dim": 40,
+    "encoder_units": (300, 300),
+    "decoder_units": (300, 300),
+}
 CASES = {
     # flags/fashion_2d.cfg
     "conv": {
@@ -28,26 +36,33 @@ CASES = {
         "pixel_reduction": "mean",
         "kl_weight": 0.0005,
     },
-    # A common size in papers on dense VAEs.
-    "mlp": {
-        "network": "mlp",
-        "latent_dim": 40,
-        "encoder_units": (300, 300),
-        "decoder_units": (300, 300),
-    },
+    "mlp": MLP,
     # flags/fashion_resnet_small.cfg
     "resnet": {"network": "resnet", "variant": "small", "activation": "silu"},
+    # As many pseudo-inputs as in flags/mnist_vamp.cfg.
+    "vamp": {**MLP, "prior": "vamp", "prior_components": 500},
+    "flow": {**MLP, "prior": "flow"},
+    "iaf": {**MLP, "posterior": "iaf"},
 }
+# The cases that every framework has; they are measured by default.
+COMMON_CASES = ("conv", "mlp", "resnet")
 
 
-def describe_network(config: Config, image_shape: tuple[int, int, int]) -> dict[str, list[Layer]]:
-    """Returns the layers of `encoder` and `decoder` for images [H, W, C]."""
+def describe_network(config: Config, image_shape: tuple[int, int, int]) -> Network:
+    """Returns the layers of a model of images [H, W, C].
+
+    Returns:
+        Lists of layers: `encoder` and `decoder`; `posterior`, the steps of the flow of q(z|x);
+        `prior`, the pseudo-inputs of a VampPrior or the couplings of a flow. A diagonal Gaussian
+        posterior and the prior N(0, I) are empty lists. No other posterior or prior is described.
+    """
     model = config.model
-    if model.network == "mlp":
-        return _mlp(model, image_shape)
-    if model.network == "conv":
-        return _conv(model, image_shape)
-    return _resnet(model, image_shape)
+    describe = {"mlp": _mlp, "conv": _conv, "resnet": _resnet}[model.network]
+    return {
+        **describe(model, image_shape),
+        "posterior": _posterior(model),
+        "prior": _prior(model, image_shape),
+    }
 
 
 def _linear(
@@ -84,15 +99,51 @@ def _convolution(
     }
 
 
-def _dense(features: int, units: tuple[int, ...], activation: str) -> list[Layer]:
+def _dense(
+    features: int, units: tuple[int, ...], activation: str, is_float32: bool = False
+) -> list[Layer]:
     sizes = [features, *units]
-    return [_linear(a, b, activation) for a, b in itertools.pairwise(sizes)]
+    return [_linear(a, b, activation, is_float32) for a, b in itertools.pairwise(sizes)]
 
 
-def _mlp(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, list[Layer]]:
+def _posterior(model: ModelConfig) -> list[Layer]:
+    if model.posterior != "iaf":
+        return []
+    latent_dim, units = model.sizes.latent_dim, model.iaf_units
+    # Context, hidden layers, shift and gate. A product with a masked kernel is a whole product.
+    layers = [_linear(model.iaf_context, units[0], is_float32=True)]
+    for inputs, outputs in itertools.pairwise([latent_dim, *units, latent_dim]):
+        layers.append(_linear(inputs, outputs, is_float32=True))
+    step = {
+        "kind": "autoregressive",
+        "activation": model.activation,
+        "layers": [*layers, layers[-1]],
+    }
+    return [step] * model.iaf_steps
+
+
+def _prior(model: ModelConfig, image_shape: tuple[int, int, int]) -> list[Layer]:
+    if model.prior == "vamp":
+        return [{"kind": "pseudo_inputs", "count": model.prior_components, "shape": image_shape}]
+    if model.prior == "flow":
+        latent_dim, units = model.sizes.latent_dim, model.prior_flow_units
+        first = latent_dim // 2
+        layers = _dense(first, units, model.activation, is_float32=True)
+        layers.append(_linear([first, *units][-1], 2 * (latent_dim - first), is_float32=True))
+        return [{"kind": "coupling", "layers": layers}] * model.prior_flow_steps
+    return []
+
+
+def _posterior_size(model: ModelConfig) -> int:
+    context = model.iaf_context if model.posterior == "iaf" else 0
+    return 2 * model.sizes.latent_dim + context
+
+
+def _mlp(model: ModelConfig, image_shape: tuple[int, int, int]) -> Network:
     pixels, latent_dim = math.prod(image_shape), model.sizes.latent_dim
     encoder = [{"kind": "flatten"}, *_dense(pixels, model.encoder_units, model.activation)]
-    encoder.append(_linear(encoder[-1].get("out", pixels), 2 * latent_dim, is_float32=True))
+    features = encoder[-1].get("out", pixels)
+    encoder.append(_linear(features, _posterior_size(model), is_float32=True))
     decoder = _dense(latent_dim, model.decoder_units, model.activation)
     features = decoder[-1]["out"] if decoder else latent_dim
     decoder += [
@@ -102,7 +153,7 @@ def _mlp(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, lis
     return {"encoder": encoder, "decoder": decoder}
 
 
-def _conv(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, list[Layer]]:
+def _conv(model: ModelConfig, image_shape: tuple[int, int, int]) -> Network:
     height, width, channels = image_shape
     latent_dim = model.sizes.latent_dim
     total_stride = math.prod(model.decoder_strides)
@@ -124,7 +175,8 @@ def _conv(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, li
     encoder.append({"kind": "flatten"})
     features = height * width * channels
     encoder += _dense(features, model.encoder_units, model.activation)
-    encoder.append(_linear([features, *model.encoder_units][-1], 2 * latent_dim, is_float32=True))
+    features = [features, *model.encoder_units][-1]
+    encoder.append(_linear(features, _posterior_size(model), is_float32=True))
 
     height, width = image_shape[0] // total_stride, image_shape[1] // total_stride
     filters = model.decoder_filters
@@ -158,7 +210,7 @@ def _residuals(model: ModelConfig, size: tuple[int, int], channels: int, count: 
     return [{"kind": "residual", "layers": [*half, *half]}] * count
 
 
-def _resnet(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, list[Layer]]:
+def _resnet(model: ModelConfig, image_shape: tuple[int, int, int]) -> Network:
     sizes = model.sizes
     filters, blocks, latent_dim = sizes.resnet_filters, sizes.resnet_blocks, sizes.latent_dim
     levels = len(filters)
@@ -171,7 +223,7 @@ def _resnet(model: ModelConfig, image_shape: tuple[int, int, int]) -> dict[str, 
         height, width, channels = height // 2, width // 2, out
         encoder += _residuals(model, (height, width), channels, count)
     encoder += [_norm(model, channels), {"kind": "pool"}]
-    encoder.append(_linear(channels, 2 * latent_dim, is_float32=True))
+    encoder.append(_linear(channels, _posterior_size(model), is_float32=True))
 
     decoder = [
         _linear(latent_dim, math.prod(smallest) * channels),

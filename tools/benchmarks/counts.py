@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.cases import Layer
+from benchmarks.cases import Layer, Network
 
 
 def count_parameters(layers: list[Layer]) -> int:
     """Returns the number of trained parameters."""
     total = 0
     for layer in layers:
-        if layer["kind"] == "residual":
+        if "layers" in layer:
             total += count_parameters(layer["layers"])
         elif layer["kind"] == "norm":
             total += 2 * layer["channels"]
+        elif layer["kind"] == "pseudo_inputs":
+            total += layer["count"] * math.prod(layer["shape"])
         elif layer["kind"] in ("linear", "conv", "conv_transpose"):
             total += (layer.get("kernel", 1) ** 2 * layer["in"] + 1) * layer["out"]
     return total
@@ -33,7 +35,7 @@ def count_forward_flops(layers: list[Layer]) -> int:
     total = 0
     is_upsampled = False
     for layer in layers:
-        if layer["kind"] == "residual":
+        if "layers" in layer:
             total += count_forward_flops(layer["layers"])
         elif layer["kind"] == "linear":
             total += 2 * layer["in"] * layer["out"]
@@ -47,13 +49,24 @@ def count_forward_flops(layers: list[Layer]) -> int:
     return total
 
 
-def count_training_flops(network: dict[str, list[Layer]]) -> int:
+def count_training_flops(network: Network, batch_size: int = 1) -> int:
     """Returns the operations of a training step per image.
 
     For each layer, the backward pass needs as many operations as the forward pass for the gradient
     of the weights, and again for the gradient of the input. The first layer of the encoder does
-    not need the latter.
+    not need the latter for images, but for the pseudo-inputs of a VampPrior.
+
+    Args:
+        network: what `describe_network` returns.
+        batch_size: images per step, which share the pseudo-inputs.
     """
-    encoder, decoder = network["encoder"], network["decoder"]
+    layers = [layer for part in network.values() for layer in part]
+    encoder = network["encoder"]
     first = next(layer for layer in encoder if count_parameters([layer]))
-    return 3 * count_forward_flops([*encoder, *decoder]) - count_forward_flops([first])
+    total = 3 * count_forward_flops(layers) - count_forward_flops([first])
+    for layer in layers:
+        if layer["kind"] == "pseudo_inputs":
+            total += 3 * layer["count"] * count_forward_flops(encoder) // batch_size
+            # The densities: each image's [z^2, z], 2 D numbers, times those of each component.
+            total += 3 * 2 * encoder[-1]["out"] * layer["count"]
+    return total

@@ -33,17 +33,19 @@ class Peer(NamedTuple):
         script: file in contenders/.
         module: the module that its interpreter needs.
         option: the option that names the interpreter.
+        known_cases: the cases that it can train.
     """
 
     script: str
     module: str
     option: str
+    known_cases: tuple[str, ...] = tuple(cases.CASES)
 
 
 PEERS = {
-    "keras": Peer("keras_fit.py", "keras", "python"),
+    "keras": Peer("keras_fit.py", "keras", "python", cases.COMMON_CASES),
     "torch": Peer("pytorch.py", "torch", "torch_python"),
-    "jax": Peer("jax_scan.py", "jax", "jax_python"),
+    "jax": Peer("jax_scan.py", "jax", "jax_python", cases.COMMON_CASES),
 }
 REST_SECONDS = 4.0  # After each start with --first, for other work on the machine.
 QUICK = {"repetitions": 1, "seconds": 0.2, "batch_sizes": "8", "cases": "mlp"}
@@ -52,7 +54,10 @@ QUICK = {"repetitions": 1, "seconds": 0.2, "batch_sizes": "8", "cases": "mlp"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
     parser.add_argument(
-        "--cases", default=",".join(cases.CASES), help="networks: conv, mlp, resnet"
+        "--cases",
+        default=",".join(cases.COMMON_CASES),
+        help="networks: conv, mlp, resnet; also vamp, flow, iaf: the mlp with another prior or "
+        "posterior, which Keras and JAX do not have",
     )
     parser.add_argument("--precisions", default="float32,bfloat16", help="of all networks")
     parser.add_argument("--batch_sizes", default="128,512", help="of all networks")
@@ -109,14 +114,15 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = load_dataset(DataConfig(dataset=arguments.dataset, data_dir=arguments.data_dir))
     images = dataset.train.image
     peers = present_peers(arguments, PEERS)
+    peers_of = {case: peers_with_case(case, peers) for case in split(arguments.cases)}
     measured: dict[str, Any] = {"machine": report.describe_machine(), "groups": [], "program": None}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "images.npy")
         np.save(path, images)
-        for case in split(arguments.cases):
+        for case, able in peers_of.items():
             for batch_size in map(int, split(arguments.batch_sizes)):
                 group = measure_group(
-                    arguments, case, batch_size, variants, peers, path, images.shape[1:]
+                    arguments, case, batch_size, variants, able, path, images.shape[1:]
                 )
                 measured["groups"].append(group)
                 _write(arguments.output, measured)
@@ -143,7 +149,7 @@ def measure_group(
         case: of `cases.CASES`.
         batch_size: examples per step.
         variants: settings of the package that differ from the case, by the contender's name.
-        peers: the other frameworks that are installed.
+        peers: the other frameworks that are installed and have the case.
         images: path of a file of images, as of `np.save`.
         image_shape: (H, W, C).
 
@@ -185,13 +191,13 @@ def measure_group(
                 stack.callback(contender.close)
                 if arguments.first:
                     time.sleep(REST_SECONDS)
-                parameters = counts.count_parameters([*network["encoder"], *network["decoder"]])
+                parameters = sum(map(counts.count_parameters, network.values()))
                 if contender.ready["parameters"] not in (0, parameters):
                     raise RuntimeError(
                         f"{name}: {contender.ready['parameters']} parameters, expected {parameters}"
                     )
                 group["parameters"] = parameters
-                group["flops_per_image"] = counts.count_training_flops(network)
+                group["flops_per_image"] = counts.count_training_flops(network, batch_size)
                 started[name, precision] = contender
                 group["contenders"][f"{name} {precision}"] = {**contender.ready, "turns": []}
         for _ in range(arguments.repetitions):
@@ -230,6 +236,18 @@ def present_peers(arguments: argparse.Namespace, peers: dict[str, Peer]) -> dict
                 f"interpreter with --{peers[name].option}"
             )
     return present
+
+
+def peers_with_case(case: str, peers: dict[str, Peer]) -> dict[str, Peer]:
+    """Returns the peers that have a case, and prints which are left out."""
+    able = {name: peer for name, peer in peers.items() if case in peer.known_cases}
+    missing = [name for name in peers if name not in able]
+    if missing:
+        print(
+            f"{case} is measured without {', '.join(missing)}; their cases are "
+            f"{', '.join(cases.COMMON_CASES)}"
+        )
+    return able
 
 
 def split(text: str) -> list[str]:

@@ -53,10 +53,11 @@ class DiagonalMixture(tfd.MixtureSameFamily):
         center = tf.stop_gradient(tf.reduce_mean(loc, 0))
         z, loc = z - center, loc - center
         precision = tf.math.reciprocal(tf.math.square(scale))
-        quadratic = tf.einsum(
-            "...d,kd->...k",
+        # Not tf.einsum, whose gradient is an outer product of all examples, summed afterwards.
+        quadratic = tf.tensordot(
             tf.concat([tf.math.square(z), z], -1),
             tf.concat([precision, -2.0 * loc * precision], -1),
+            [[-1], [-1]],
         )
         constant = tf.reduce_sum(
             tf.math.square(loc) * precision + math.log(2.0 * math.pi) + 2.0 * tf.math.log(scale), -1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pytorch_latents import AutoregressiveFlow, FlowPrior, StandardPrior, VampPrior, log_normal
 from torch import nn
 from turns import Contender, take_turns, timed
 
@@ -83,24 +84,52 @@ class TorchVAE(nn.Module):
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(*map(Layer, case["network"]["encoder"]))
-        self.decoder = nn.Sequential(*map(Layer, case["network"]["decoder"]))
+        network = case["network"]
+        self.encoder = nn.Sequential(*map(Layer, network["encoder"]))
+        self.decoder = nn.Sequential(*map(Layer, network["decoder"]))
+        self.flow = AutoregressiveFlow(
+            [[Layer(layer) for layer in step["layers"]] for step in network["posterior"]],
+            [ACTIVATIONS[step["activation"]] for step in network["posterior"]],
+        )
+        self.prior = build_prior(network["prior"])
+        self.is_gaussian = not network["posterior"] and not network["prior"]
+        self.latent_dim = network["decoder"][0]["in"]
         self.is_bernoulli = case["settings"]["likelihood"] == "bernoulli"
         self.kl_weight = case["settings"]["kl_weight"]
 
+    def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns mean and log-variance [B, D], and the context of the flow, [B, 0] without one."""
+        splits = self.latent_dim, 2 * self.latent_dim
+        mean, raw, context = self.encoder(image).float().tensor_split(splits, -1)
+        return mean, 10.0 * torch.tanh(raw / 10.0), context
+
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         image = image.float() / 255.0
-        mean, raw = self.encoder(image).float().chunk(2, -1)
-        log_variance = 10.0 * torch.tanh(raw / 10.0)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        mean, log_variance, context = self.encode(image)
+        noise = torch.randn_like(mean)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        if self.is_gaussian:
+            kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1.0).sum(-1)
+        else:
+            z, log_det = self.flow(z, context)
+            log_q = log_normal(noise) - 0.5 * log_variance.sum(-1) - log_det
+            kl = log_q - self.prior(z, self.encode)
         logits = self.decoder(z).float()
-        kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1.0).sum(-1)
         if self.is_bernoulli:
             error = F.binary_cross_entropy_with_logits(logits, image, reduction="none")
             error = error.sum((1, 2, 3))
         else:
             error = (torch.sigmoid(logits) - image).square().mean((1, 2, 3))
         return (error + self.kl_weight * kl).mean()
+
+
+def build_prior(layers: list[dict[str, Any]]) -> nn.Module:
+    """Returns a module that computes log p(z) [B] from z [B, D] and the method `encode`."""
+    if not layers:
+        return StandardPrior()
+    if layers[0]["kind"] == "pseudo_inputs":
+        return VampPrior(layers[0]["count"], layers[0]["shape"])
+    return FlowPrior([nn.Sequential(*map(Layer, coupling["layers"])) for coupling in layers])
 
 
 def build(case: dict[str, Any], *, channels_last: bool, compiled: bool) -> Contender:
