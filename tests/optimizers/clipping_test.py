@@ -25,6 +25,16 @@ def test_gradients_above_the_norm_are_scaled_together():
     assert safe.is_finite
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_norm_is_that_of_all_numbers_of_all_shapes(jit_compile):
+    rng = np.random.default_rng(0)
+    shapes = [(), (7,), (30, 20), (3, 3, 4, 5), (1, 9)]
+    gradients = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    norm = tf.function(lambda: clip_gradients(gradients, None).norm, jit_compile=jit_compile)()
+    expected = math.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in gradients))
+    np.testing.assert_allclose(norm, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("clip_norm", [None, 13.001, 1e30])
 def test_gradients_below_the_norm_are_untouched(clip_norm):
     safe = clip_gradients(GRADIENTS, clip_norm)

@@ -32,7 +32,10 @@ class Recipe(NamedTuple):
     target: float
 
 
-RECIPES = {"fashion": Recipe("flags/fast/fashion.cfg", 238.8)}
+RECIPES = {
+    "fashion": Recipe("flags/fast/fashion.cfg", 238.8),
+    "fashion_2d": Recipe("flags/fast/fashion_2d.cfg", 0.0356),
+}
 PEERS = {
     "keras": training.Peer("keras_recipe.py", "keras", "python"),
     "torch": training.Peer("pytorch_recipe.py", "torch", "torch_python"),
@@ -43,7 +46,7 @@ FLAGS = ["--figures=false", "--export_dir="]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
-    parser.add_argument("--recipes", default=",".join(RECIPES), help="of " + ", ".join(RECIPES))
+    parser.add_argument("--recipes", default="fashion", help="of " + ", ".join(RECIPES))
     parser.add_argument("--seeds", default="0,1,2", help="each seed is one turn")
     parser.add_argument(
         "--flags", default="", help="further flags of the recipes, separated by spaces"

@@ -33,8 +33,16 @@ def clip_gradients(gradients: Sequence[tf.Tensor], clip_norm: float | None) -> S
         Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networks", 2013,
         algorithm 1.
     """
-    norm = tf.linalg.global_norm(gradients)
+    norm = tf.math.sqrt(tf.math.add_n(list(map(_sum_of_squares, gradients))))
     is_finite = tf.math.is_finite(norm)
     scale = 1.0 if clip_norm is None else tf.math.minimum(1.0, clip_norm / norm)
     safe = [tf.where(is_finite, gradient * scale, 0.0) for gradient in gradients]
     return SafeGradients(safe, norm, is_finite)
+
+
+def _sum_of_squares(gradient: tf.Tensor) -> tf.Tensor:
+    """Sums row by row, as a product with ones: XLA for CPUs adds up numbers four times slower."""
+    squares = tf.math.square(gradient)
+    rows = squares.shape[0] if squares.shape.rank > 1 else 1
+    squares = tf.reshape(squares, [rows, -1])
+    return tf.reduce_sum(tf.linalg.matvec(squares, tf.ones([squares.shape[1]])))

@@ -56,6 +56,9 @@ KNOWN = {
     "learning_rate_warmup_steps": (0,),
     "kl_schedule": ("constant", "linear"),
     "clip_norm": (None,),
+    "model": ("vae",),
+    "posterior": ("diagonal",),
+    "prior": ("standard",),
     "objective": ("elbo",),
 }
 
