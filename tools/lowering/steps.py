@@ -51,7 +51,7 @@ def trace_step(flagfile: pathlib.Path | str) -> TracedStep:
     dataset = Dataset(examples, examples, examples, CLASSES)
     run = prepare_run(config, dataset, workers)
     # What `choose_compilation` returns for one GPU.
-    run = run._replace(compilation="block", feed=_OneStep(run.feed))
+    run = run._replace(device="GPU", compilation="block", feed=_OneStep(run.feed))
     block = build_trainer(config, run, workers).train_block
     concrete = block.get_concrete_function(
         tf.TensorSpec(image.shape, tf.uint8),

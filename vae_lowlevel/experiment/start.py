@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config, TrainingConfig
@@ -15,7 +16,7 @@ from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.evaluation.metrics import active_units
 from vae_lowlevel.evaluation.term_means import TermMeans
 from vae_lowlevel.experiment.loading import find_weights
-from vae_lowlevel.optimizers.clipping import clip_gradients
+from vae_lowlevel.optimizers.clipping import clip_gradients, global_norm_by_products
 from vae_lowlevel.training.devices import (
     Compilation,
     choose_call_steps,
@@ -144,6 +145,8 @@ def initialize_weights(config: Config, state: TrainState, dataset: Dataset) -> N
 def build_trainer(config: Config, run: PreparedRun, workers: Workers) -> Trainer:
     """Builds what runs the steps."""
     training = config.training
+    is_xla_on_cpu = run.device == "CPU" and run.compilation == "block"
+    global_norm = global_norm_by_products if is_xla_on_cpu else tf.linalg.global_norm
     spec = StepSpec(
         state=run.state,
         objective=run.objective,
@@ -151,7 +154,7 @@ def build_trainer(config: Config, run: PreparedRun, workers: Workers) -> Trainer
         learning_rate=assembly.build_learning_rate(
             config.optimizer, run.feed.steps_per_epoch, run.total_steps
         ),
-        clip=lambda gradients: clip_gradients(gradients, config.optimizer.clip_norm),
+        clip=lambda gradients: clip_gradients(gradients, config.optimizer.clip_norm, global_norm),
         batch_size=training.batch_size,
         accumulate_steps=training.accumulate_steps,
         seed=training.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -22,27 +22,45 @@ class SafeGradients(NamedTuple):
     is_finite: tf.Tensor
 
 
-def clip_gradients(gradients: Sequence[tf.Tensor], clip_norm: float | None) -> SafeGradients:
+def global_norm_by_products(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Computes what `tf.linalg.global_norm` does, with the rows summed by a product with ones.
+
+    XLA for CPUs adds up numbers one by one: of a dense network, it took a seventh of a step. The
+    product is four times as fast there. Elsewhere it only costs memory.
+
+    Args:
+        tensors: float32, of any shapes.
+
+    Returns:
+        float32 scalar.
+    """
+    sums = []
+    for tensor in tensors:
+        squares = tf.math.square(tensor)
+        rows = squares.shape[0] if squares.shape.rank > 1 else 1
+        squares = tf.reshape(squares, [rows, -1])
+        sums.append(tf.reduce_sum(tf.linalg.matvec(squares, tf.ones([squares.shape[1]]))))
+    return tf.math.sqrt(tf.math.add_n(sums))
+
+
+def clip_gradients(
+    gradients: Sequence[tf.Tensor],
+    clip_norm: float | None,
+    global_norm: Callable[[Sequence[tf.Tensor]], tf.Tensor] = tf.linalg.global_norm,
+) -> SafeGradients:
     """Scales gradients to a global norm of at most `clip_norm`; returns zeros if any is not finite.
 
     Args:
         gradients: one float32 tensor per variable.
         clip_norm: largest global norm; None for no bound.
+        global_norm: computes the norm.
 
     References:
         Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networks", 2013,
         algorithm 1.
     """
-    norm = tf.math.sqrt(tf.math.add_n(list(map(_sum_of_squares, gradients))))
+    norm = global_norm(gradients)
     is_finite = tf.math.is_finite(norm)
     scale = 1.0 if clip_norm is None else tf.math.minimum(1.0, clip_norm / norm)
     safe = [tf.where(is_finite, gradient * scale, 0.0) for gradient in gradients]
     return SafeGradients(safe, norm, is_finite)
-
-
-def _sum_of_squares(gradient: tf.Tensor) -> tf.Tensor:
-    """Sums row by row, as a product with ones: XLA for CPUs adds up numbers four times slower."""
-    squares = tf.math.square(gradient)
-    rows = squares.shape[0] if squares.shape.rank > 1 else 1
-    squares = tf.reshape(squares, [rows, -1])
-    return tf.reduce_sum(tf.linalg.matvec(squares, tf.ones([squares.shape[1]])))
