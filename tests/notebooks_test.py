@@ -18,9 +18,8 @@ FOLDER = ROOT / "tools" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_BYTES = 600_000
 LOCAL = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|var|private|mnt|usr|opt)/|[A-Z]:\\")
-# Of a short run, instead of those in the cell with the tag "parameters". TensorFlow takes five runs
-# of one epoch for retracing.
-SHORT = "IMAGES, EPOCHS = 700, 10"
+# Of a short run, instead of those in the cell with the tag "parameters".
+SHORT = "IMAGES, EPOCHS = 700, 2"
 
 # Of XLA, where a starving machine compiles for minutes; the third line names what is compiled.
 SLOW = re.compile(r"E\d{4} .*slow_operation_alarm.*\n\n?\*+\n(?:\[.*\n|.*XLA_FLAGS.*\n|\n)+\*+\n")
