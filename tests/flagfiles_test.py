@@ -139,6 +139,14 @@ def test_flagfiles_name_their_run_folder_after_themselves():
         assert config.model_dir == f"runs/{flagfile.relative_to(FLAGS).with_suffix('')}"
 
 
+def test_flagfiles_set_each_flag_once():
+    for flagfile in FLAGS.rglob("*.cfg"):
+        lines = [line for line in flagfile.read_text("utf-8").splitlines() if line[:1] == "-"]
+        names = [line.partition("=")[0] for line in lines]
+        assert len(names) == len(set(names)), flagfile
+        assert not any(" --" in line for line in lines), flagfile
+
+
 def test_flagfiles_of_papers_have_their_own_command():
     for flagfile in FLAGS.glob("papers/*.cfg"):
         command = f"# python -m vae_lowlevel.train --flagfile=flags/papers/{flagfile.name}\n"

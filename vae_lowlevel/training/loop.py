@@ -155,9 +155,10 @@ class TrainingLoop:
         start = time.monotonic()
         calls = []
         for call in self._trainer.feed.calls(step, self._next_end(step) - step):
-            # The first of these traces; the others find what was traced. TensorFlow counts the
-            # calls of all train blocks together and would warn of retracing after five short runs.
-            self._trainer.train_block.get_concrete_function(*call)
+            # Traced here and not by the call: TensorFlow counts the calls of all train blocks
+            # together and would warn of retracing after the fifth short run of a process.
+            if not calls:
+                self._trainer.train_block.get_concrete_function(*call)
             calls.append((self._trainer.train_block(*call), int(call.steps)))
             if self._workers.count == 1 and is_asked_to_stop():
                 break
