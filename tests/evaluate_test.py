@@ -133,7 +133,7 @@ def test_evaluate_measures_what_is_named(run, capsys):
     before = metrics(run)
     flags = [f"--model_dir={run}", "--metrics=likelihood,samples", "--sampler=aggregate"]
     flags += ["--importance_samples=20", "--examples=6", "--decode_batch=30"]
-    flags += ["--proposal_scale=1.2"]
+    flags += ["--proposal=fitted", "--proposal_scale=1.2"]
     if is_sparse(run):
         assert call(evaluate, evaluate.EvaluateOptions, *flags) == 2
         assert "--metrics=likelihood needs a model with a prior" in capsys.readouterr().err
@@ -144,7 +144,7 @@ def test_evaluate_measures_what_is_named(run, capsys):
     assert {name: after[name] for name in before} == before
     likelihood = after["likelihood"]
     assert (likelihood["importance_samples"], likelihood["examples"]) == (20, 6)
-    assert likelihood["proposal_scale"] == 1.2
+    assert (likelihood["proposal"], likelihood["proposal_scale"]) == ("fitted", 1.2)
     assert list(likelihood["bounds"]) == ["1", "10", "20"]
     assert likelihood["nll"] == -likelihood["bounds"]["20"]
     assert set(after["samples"]) == {"prior", "aggregate"}

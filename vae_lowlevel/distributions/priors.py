@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -10,6 +9,7 @@ import tensorflow_probability as tfp
 
 from vae_lowlevel.distributions.bounds import soft_clip
 from vae_lowlevel.distributions.flows import CouplingStep, Flow, FlowDistribution
+from vae_lowlevel.distributions.mixtures import DiagonalMixture, mixture
 
 tfd = tfp.distributions
 
@@ -33,37 +33,6 @@ class StandardPrior(tf.Module):
     def __call__(self) -> tfd.MultivariateNormalDiag:
         """Returns the distribution over float32 [D]."""
         return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
-
-
-class DiagonalMixture(tfd.MixtureSameFamily):
-    """A mixture of K diagonal Gaussians whose log-density is computed by matrix products.
-
-    With z and means as distances from the mean of all means, and precisions p_k = 1 / scale_k^2,
-
-        log N(z; m_k, p_k) = -1/2 (z^2 . p_k - 2 z . (m_k p_k) + m_k^2 . p_k) + constant_k,
-
-    which is one product [N, 2 D] x [2 D, K] for all pairs, in place of N K D differences. It
-    subtracts large numbers where |m_k| is many scales: with |m_k| / scale_k = r, its rounding error
-    is about r^2 6e-8 per dimension.
-    """
-
-    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        components = self.components_distribution
-        scale, loc = components.scale.diag_part(), components.loc
-        center = tf.stop_gradient(tf.reduce_mean(loc, 0))
-        z, loc = z - center, loc - center
-        precision = tf.math.reciprocal(tf.math.square(scale))
-        # Not tf.einsum, whose gradient is an outer product of all examples, summed afterwards.
-        quadratic = tf.tensordot(
-            tf.concat([tf.math.square(z), z], -1),
-            tf.concat([precision, -2.0 * loc * precision], -1),
-            [[-1], [-1]],
-        )
-        constant = tf.reduce_sum(
-            tf.math.square(loc) * precision + math.log(2.0 * math.pi) + 2.0 * tf.math.log(scale), -1
-        )
-        log_weights = tf.math.log_softmax(self.mixture_distribution.logits_parameter())
-        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + constant), -1)
 
 
 class MixturePrior(tf.Module):
@@ -163,17 +132,6 @@ class VampPrior(tf.Module):
         components = self._encode(self.pseudo_inputs)
         weights = tfd.Categorical(logits=tf.zeros([self.raw_pixels.shape[0]]))
         return mixture(weights, components)
-
-
-def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.MixtureSameFamily:
-    """Returns the mixture of K Gaussians over [D], as a `DiagonalMixture` where they are diagonal.
-
-    Args:
-        weights: over K.
-        components: a batch [K] of Gaussians over [D].
-    """
-    is_diagonal = type(components) is tfd.MultivariateNormalDiag
-    return (DiagonalMixture if is_diagonal else tfd.MixtureSameFamily)(weights, components)
 
 
 class AggregatePrior(tf.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.evaluation.proposals import FEWEST_DRAWS, PROPOSALS, Draw
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
 from vae_lowlevel.types import Examples, Model, ProgressBar, stored_spec, to_unit
 
@@ -18,13 +19,14 @@ class ImportanceSampling:
 
         log p(x) >= E log 1/S sum_s w_s,    w_s = p(x|z_s) p(z_s) / r(z_s|x).
 
-    The proposal is q(z|x), or q(z|x) made from noise of N(0, c^2) in place of N(0, 1), which for a
-    Gaussian has c times its standard deviations. The bound rises with S to log p(x). The encoder
-    runs once per image; the draws of a few images are decoded at a time. Everything is float32.
+    The proposal is one of `proposals`, made from noise of N(0, c^2) in place of N(0, 1): a Gaussian
+    then has c times its standard deviations. The bound rises with S to log p(x). The encoder runs
+    once per image; the draws of a few images are decoded at a time. Everything is float32.
 
     Args:
         model: a model with a prior, in float32.
         num_samples: S.
+        proposal: by name, see `proposals.PROPOSALS`.
         proposal_scale: c.
         decode_batch: most z that are decoded at once, all images together: memory grows with it.
         seed: of the draws. They also depend on the number of an image and on `decode_batch`.
@@ -45,15 +47,16 @@ class ImportanceSampling:
         decode_batch: int,
         seed: int,
         jit_compile: bool,
+        proposal: str = "posterior",
         proposal_scale: float = 1.0,
     ) -> None:
         self.sizes = sample_sizes(num_samples)
-        self._scale = proposal_scale
+        self._proposal, self._scale = PROPOSALS[proposal], proposal_scale
         self._model = model
         self._seed = fold(make_seed(seed), "likelihood")
         # About as many draws as images at a time: large batches for the encoder, too.
         self._draws = min(num_samples, max(1, round(math.sqrt(decode_batch))))
-        self._rows = max(1, decode_batch // self._draws)
+        self._rows = max(1, decode_batch // max(self._draws, FEWEST_DRAWS))
         self._chunks = -(-num_samples // self._draws)
         self._num_samples = num_samples
         specs = [
@@ -78,15 +81,15 @@ class ImportanceSampling:
 
     def _compute_bounds(self, image: tf.Tensor, label: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         model, image = self._model.conditioned_on(label), to_unit(image)
-        posterior, prior = model.encode(image), model.prior()
-        seed = fold(self._seed, number)
+        prior, seed = model.prior(), fold(self._seed, number)
+        draw = self._proposal(model, image, fold(seed, "proposal"))
         shape = [self._draws, self._rows, model.latent_dim]
         size = [self._draws, self._rows]
         log_weights = tf.TensorArray(tf.float32, self._chunks, element_shape=size)
 
         def add_chunk(chunk: tf.Tensor, log_weights: tf.TensorArray) -> Any:
             noise = tf.random.stateless_normal(shape, fold(seed, chunk), alg=ALGORITHM)
-            z, log_proposal = self._propose(model, posterior, noise)
+            z, log_proposal = self._widen(draw, noise)
             log_weight = model.decode(z).log_prob(image) + prior.log_prob(z) - log_proposal
             return chunk + 1, log_weights.write(chunk, log_weight)
 
@@ -100,17 +103,15 @@ class ImportanceSampling:
         log_weights = tf.reshape(log_weights.stack(), [-1, self._rows])[: self._num_samples]
         return tf.stack([mean_bound(log_weights, size) for size in self.sizes], -1)
 
-    def _propose(
-        self, model: Model, posterior: Any, noise: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _widen(self, draw: Draw, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns z = f(e) for e = c * noise, and the log-density of the proposal.
 
-        log r(z|x) = log q(z|x) + log N(e; 0, c^2) - log N(e; 0, 1)
+        log r_c(z|x) = log r(z|x) + log N(e; 0, c^2) - log N(e; 0, 1)
         """
         widened = self._scale * noise
-        z, log_q = model.sample_and_log_prob(posterior, widened)
+        z, log_proposal = draw(widened)
         ratio = 0.5 * (tf.square(widened) - tf.square(noise)) - math.log(self._scale)
-        return z, log_q + tf.reduce_sum(ratio, -1)
+        return z, log_proposal + tf.reduce_sum(ratio, -1)
 
 
 def compute_in_batches(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
+from vae_lowlevel.evaluation.descent import minimize
 from vae_lowlevel.evaluation.likelihood import compute_in_batches
 from vae_lowlevel.randomness import ALGORITHM, fold, make_seed
 from vae_lowlevel.types import Examples, Model, ProgressBar, stored_spec, to_unit
 
-# Of Adam, falling linearly to 0: 100 steps move a mean by up to 5, and a log-variance too.
-LEARNING_RATE = 0.1
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 # Draws of z per image and step, and those that compare the bounds before and after.
 _STEP_DRAWS = 2
 _FINAL_DRAWS = 16
@@ -85,28 +81,11 @@ class LikelihoodRegret:
                 return distortion + tf.reduce_sum(model.kl_per_dimension(posterior), -1)
             return distortion + tf.reduce_mean(log_q - prior.log_prob(z), 0)
 
-        def improve(step: tf.Tensor, parameters: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(parameters)
-                loss = negative_elbo(parameters, _STEP_DRAWS, fold(fold(self._seed, "step"), step))
-            gradient = tape.gradient(loss, parameters)
-            m = _BETA1 * m + (1.0 - _BETA1) * gradient
-            v = _BETA2 * v + (1.0 - _BETA2) * tf.math.square(gradient)
-            done = tf.cast(step, tf.float32)
-            mean, power = m / (1.0 - _BETA1 ** (done + 1.0)), v / (1.0 - _BETA2 ** (done + 1.0))
-            rate = LEARNING_RATE * (1.0 - done / self._steps)
-            parameters -= rate * mean / (tf.math.sqrt(power) + _EPSILON)
-            return step + 1, parameters, m, v
+        def step_loss(parameters: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            return negative_elbo(parameters, _STEP_DRAWS, fold(fold(self._seed, "step"), step))
 
         start = tf.cast(model.encoder(image), tf.float32)
-        zeros = tf.zeros_like(start)
-        _, best, _, _ = tf.while_loop(
-            lambda step, *_: step < self._steps,
-            improve,
-            (tf.constant(0), start, zeros, zeros),
-            maximum_iterations=self._steps,
-            parallel_iterations=1,
-        )
+        best = minimize(step_loss, start, self._steps)
         seed = fold(self._seed, "bounds")
         return negative_elbo(start, _FINAL_DRAWS, seed) - negative_elbo(best, _FINAL_DRAWS, seed)
 

@@ -84,6 +84,7 @@ def _measure_likelihood(subject: Subject) -> dict[str, Any]:
     estimator = ImportanceSampling(
         subject.model,
         num_samples=options.importance_samples,
+        proposal=options.proposal,
         proposal_scale=options.proposal_scale,
         decode_batch=options.decode_batch,
         seed=options.seed,
@@ -91,7 +92,8 @@ def _measure_likelihood(subject: Subject) -> dict[str, Any]:
     )
     bounds = estimator(subject.dataset.test, progress_bar("likelihood"))
     summary = summarize_bounds(bounds, estimator.sizes, subject.bpd_dimensions)
-    return {"likelihood": {**summary, "proposal_scale": options.proposal_scale}}
+    proposal = {"proposal": options.proposal, "proposal_scale": options.proposal_scale}
+    return {"likelihood": {**summary, **proposal}}
 
 
 def _measure_decomposition(subject: Subject) -> dict[str, Any]:
