@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vae_lowlevel import train
 from vae_lowlevel.config import Config
@@ -16,10 +18,12 @@ from vae_lowlevel.data.records.shards import write_class_names, write_records
 from vae_lowlevel.data.shapes import CLASS_NAMES, draw_shapes
 from vae_lowlevel.distributions.priors import PIXEL_MARGIN
 from vae_lowlevel.errors import ConfigError, Interrupted
+from vae_lowlevel.experiment import start
 from vae_lowlevel.experiment.anomaly import find_normal_scores
 from vae_lowlevel.experiment.evaluating import evaluate_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_best, load_model
+from vae_lowlevel.optimizers.clipping import global_norm_by_products
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.training.reporter import Reporter
 
@@ -140,3 +144,19 @@ def test_replicas_train_on_a_stream_as_one_device_does(tmp_path, records):
     one, two = (load_model(str(tmp_path / name)) for name in ("one", "two"))
     for a, b in zip(one.variables, two.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("device", "compilation", "by_products"),
+    [("CPU", "block", True), ("CPU", "step", False), ("GPU", "block", False)],
+)
+def test_the_norm_of_gradients_is_by_products_where_xla_is_slow_at_sums(
+    device, compilation, by_products, monkeypatch
+):
+    specs, norms = [], []
+    monkeypatch.setattr(start, "make_train_block", lambda spec, *_, **__: specs.append(spec))
+    monkeypatch.setattr(start, "clip_gradients", lambda *arguments: norms.append(arguments[2]))
+    prepared = mock.MagicMock(device=device, compilation=compilation)
+    start.build_trainer(Config(), prepared, mock.MagicMock())
+    specs[0].clip([tf.ones([2])])
+    assert norms == [global_norm_by_products if by_products else tf.linalg.global_norm]
