@@ -87,19 +87,20 @@ def make_train_block(
     step = _Step(spec, strategy.num_replicas_in_sync, compilation)
     width = len(step_columns(spec.objective, spec.state))
 
-    @tf.function(jit_compile=compilation == "block")
+    @tf.function(jit_compile=compilation == "block", autograph=False)
     def train_block(
         images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, steps: tf.Tensor
     ) -> tf.Tensor:
+        def run_step(index: tf.Tensor, history: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            values = strategy.run(step.run_on_replica, (images, labels, order[index]))
+            return index + 1, history.write(index, strategy.reduce("sum", values, axis=None))
+
         history = tf.TensorArray(tf.float32, block_steps, element_shape=[width])
         history = history.unstack(tf.zeros([block_steps, width]))
-        index = tf.constant(0)
-        # Not `for index in tf.range(steps)`, whose length is a constant to XLA: every other number
-        # of steps would compile another program.
-        while index < steps:
-            values = strategy.run(step.run_on_replica, (images, labels, order[index]))
-            history = history.write(index, strategy.reduce("sum", values, axis=None))
-            index += 1
+        # `steps` is not a constant to XLA: the same program for every number of steps.
+        _, history = tf.while_loop(
+            lambda index, _: index < steps, run_step, (tf.constant(0), history)
+        )
         return history.stack()
 
     return train_block
@@ -108,8 +109,7 @@ def make_train_block(
 class _Step:
     """One step on one replica: gradients of its rows, their sum over replicas, the update.
 
-    AutoGraph converts only the functions with loops; converting the others too would slow down
-    every start.
+    The loops are written with `tf.while_loop`: AutoGraph would take a second of every start.
     """
 
     def __init__(self, spec: StepSpec, replicas: int, compilation: Compilation) -> None:
@@ -121,7 +121,9 @@ class _Step:
         self._trained = spec.state.trained_variables()
         self._gradients = self._compute_gradients
         if compilation == "gradients":
-            self._gradients = tf.function(self._compute_gradients, jit_compile=True)
+            self._gradients = tf.function(
+                self._compute_gradients, jit_compile=True, autograph=False
+            )
 
     def run_on_replica(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         """Updates the state; returns float32 [K], whose sum over replicas is what is reported."""
@@ -139,7 +141,6 @@ class _Step:
         # Equal on every replica: divided so that the sum over replicas gives them back.
         return tf.concat([means, tf.stack(scalars) / self._replicas], 0)
 
-    @tf.autograph.experimental.do_not_convert
     def _compute_gradients(
         self, image: tf.Tensor, label: tf.Tensor, first_row: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -169,21 +170,26 @@ class _Step:
     ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         if self._spec.accumulate_steps == 1:
             return self._gradients(tf.gather(images, own), tf.gather(labels, own), first_row, step)
-        means = tf.zeros([len(self._spec.objective.terms)])
-        gradients = tuple(tf.zeros(variable.shape) for variable in self._trained)
-        for part in tf.range(self._spec.accumulate_steps):
-            # One part at a time is what saves the memory.
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+
+        def add_part(part: tf.Tensor, means: tf.Tensor, gradients: Sequence[tf.Tensor]) -> Any:
             first = part * self._part_rows
             rows = tf.slice(own, [first], [self._part_rows])
             part_means, part_gradients = self._gradients(
                 tf.gather(images, rows), tf.gather(labels, rows), first_row + first, step
             )
-            means += part_means
-            gradients = tuple(map(tf.add, gradients, part_gradients))
+            return part + 1, means + part_means, tuple(map(tf.add, gradients, part_gradients))
+
+        means = tf.zeros([len(self._spec.objective.terms)])
+        gradients = tuple(tf.zeros(variable.shape) for variable in self._trained)
+        _, means, gradients = tf.while_loop(
+            lambda part, *_: part < self._spec.accumulate_steps,
+            add_part,
+            (tf.constant(0), means, gradients),
+            # One part at a time is what saves the memory.
+            parallel_iterations=1,
+        )
         return means, gradients
 
-    @tf.autograph.experimental.do_not_convert
     def _update(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> list[tf.Tensor]:
         """Applies summed gradients and returns what `STEP_SCALARS` names."""
         spec, state = self._spec, self._spec.state
