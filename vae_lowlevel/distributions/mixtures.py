@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -53,26 +54,33 @@ class FullMixture(tfd.MixtureSameFamily):
     direction for scale_k.
     """
 
-    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        components = self.components_distribution
-        scale, loc = components.scale.to_dense(), components.loc
-        center = tf.stop_gradient(tf.reduce_mean(loc, 0))
-        z, loc = z - center, loc - center
+    def __init__(
+        self,
+        mixture_distribution: tfd.Categorical,
+        components_distribution: tfd.MultivariateNormalTriL,
+        **settings: Any,
+    ) -> None:
+        super().__init__(mixture_distribution, components_distribution, **settings)
+        # Here and not in `_log_prob`, which loops call again and again.
+        scale, loc = components_distribution.scale.to_dense(), components_distribution.loc
+        self._center = tf.stop_gradient(tf.reduce_mean(loc, 0))
+        loc -= self._center
         identity = tf.eye(loc.shape[-1], batch_shape=[scale.shape[0]])
         inverse = tf.linalg.triangular_solve(scale, identity)
         precision = tf.linalg.matmul(inverse, inverse, transpose_a=True)
         slope = tf.linalg.matvec(precision, loc)
-        quadratic = tf.tensordot(
-            tf.concat([_lower_triangle(z[..., :, None] * z[..., None, :]), z], -1),
-            tf.concat([_lower_triangle(_doubled_beside_diagonal(precision)), -2.0 * slope], -1),
-            [[-1], [-1]],
+        self._factors = tf.concat(
+            [_lower_triangle(_doubled_beside_diagonal(precision)), -2.0 * slope], -1
         )
-        constant = tf.reduce_sum(
-            loc * slope + math.log(2.0 * math.pi) + 2.0 * tf.math.log(tf.linalg.diag_part(scale)),
-            -1,
-        )
+        log_scale = tf.math.log(tf.linalg.diag_part(scale))
+        self._constant = tf.reduce_sum(loc * slope + math.log(2.0 * math.pi) + 2.0 * log_scale, -1)
+
+    def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        z -= self._center
+        products = _lower_triangle(z[..., :, None] * z[..., None, :])
+        quadratic = tf.tensordot(tf.concat([products, z], -1), self._factors, [[-1], [-1]])
         log_weights = tf.math.log_softmax(self.mixture_distribution.logits_parameter())
-        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + constant), -1)
+        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + self._constant), -1)
 
 
 def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.MixtureSameFamily:

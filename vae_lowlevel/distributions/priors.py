@@ -214,7 +214,10 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
         return tfd.MultivariateNormalTriL(distribution.loc, scale)
     if isinstance(distribution, tfd.MixtureSameFamily):
         components = tempered(distribution.components_distribution, temperature)
-        return mixture(distribution.mixture_distribution, components)
+        # Not a `FullMixture`, which at 0 would have no precision matrices, and is drawn from only.
+        is_diagonal = isinstance(distribution, DiagonalMixture)
+        family = DiagonalMixture if is_diagonal else tfd.MixtureSameFamily
+        return family(distribution.mixture_distribution, components)
     if isinstance(distribution, FlowDistribution):
         return FlowDistribution(tempered(distribution.base, temperature), distribution.flow)
     raise TypeError(f"no temperature is defined for a {type(distribution).__name__}")

@@ -109,7 +109,7 @@ def make_train_block(
 class _Step:
     """One step on one replica: gradients of its rows, their sum over replicas, the update.
 
-    The loops are written with `tf.while_loop`: AutoGraph would take a second of every start.
+    The loops are written with `tf.while_loop`: AutoGraph takes up to a second of every start.
     """
 
     def __init__(self, spec: StepSpec, replicas: int, compilation: Compilation) -> None:
