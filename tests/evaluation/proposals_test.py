@@ -87,7 +87,12 @@ def test_a_gaussian_posterior_is_found_whatever_the_encoder_says(jit_compile):
 
     @tf.function(autograph=False, jit_compile=jit_compile)
     def draws():
-        draw = draw_from_fitted(linear_vae(sigma, 1.0, 1.5), to_unit(EXAMPLES.image), make_seed(0))
+        model, image = linear_vae(sigma, 1.0, 1.5), to_unit(EXAMPLES.image)
+
+        def log_joint(z):
+            return model.decode(z).log_prob(image) + model.prior().log_prob(z)
+
+        draw = draw_from_fitted(model, image, log_joint, make_seed(0))
         return draw(tf.random.stateless_normal([4000, 7, D], [1, 2]))
 
     z, log_density = (value.numpy() for value in draws())

@@ -52,7 +52,7 @@ class EvaluateOptions(Options):
         "posterior",
         "likelihood: from what z is drawn. posterior: from q(z|x) as the encoder gives it; fitted: "
         "from a Gaussian with all covariances, fitted to each image, with which far fewer draws "
-        "give a tighter bound.",
+        "often give a tighter bound.",
         choices=PROPOSALS,
     )
     proposal_scale: float = option(

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 # Falling linearly to 0: n steps move a parameter by up to n / 2 times this.
-LEARNING_RATE = 0.1
+_LEARNING_RATE = 0.1
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -36,7 +36,7 @@ def minimize(
         v = _BETA2 * v + (1.0 - _BETA2) * tf.math.square(gradient)
         done = tf.cast(step, tf.float32)
         mean, power = m / (1.0 - _BETA1 ** (done + 1.0)), v / (1.0 - _BETA2 ** (done + 1.0))
-        rate = LEARNING_RATE * (1.0 - done / steps)
+        rate = _LEARNING_RATE * (1.0 - done / steps)
         parameters -= rate * mean / (tf.math.sqrt(power) + _EPSILON)
         return step + 1, parameters, m, v
 

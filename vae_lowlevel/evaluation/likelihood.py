@@ -82,7 +82,11 @@ class ImportanceSampling:
     def _compute_bounds(self, image: tf.Tensor, label: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         model, image = self._model.conditioned_on(label), to_unit(image)
         prior, seed = model.prior(), fold(self._seed, number)
-        draw = self._proposal(model, image, fold(seed, "proposal"))
+
+        def log_joint(z: tf.Tensor) -> tf.Tensor:
+            return model.decode(z).log_prob(image) + prior.log_prob(z)
+
+        draw = self._proposal(model, image, log_joint, fold(seed, "proposal"))
         shape = [self._draws, self._rows, model.latent_dim]
         size = [self._draws, self._rows]
         log_weights = tf.TensorArray(tf.float32, self._chunks, element_shape=size)
@@ -90,8 +94,7 @@ class ImportanceSampling:
         def add_chunk(chunk: tf.Tensor, log_weights: tf.TensorArray) -> Any:
             noise = tf.random.stateless_normal(shape, fold(seed, chunk), alg=ALGORITHM)
             z, log_proposal = self._widen(draw, noise)
-            log_weight = model.decode(z).log_prob(image) + prior.log_prob(z) - log_proposal
-            return chunk + 1, log_weights.write(chunk, log_weight)
+            return chunk + 1, log_weights.write(chunk, log_joint(z) - log_proposal)
 
         _, log_weights = tf.while_loop(
             lambda chunk, _: chunk < self._chunks,

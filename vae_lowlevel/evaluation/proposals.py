@@ -13,8 +13,10 @@ from vae_lowlevel.types import ConditionedVAE
 
 # Noise [S, B, D] of N(0, 1) -> z [S, B, D] and log r(z|x) [S, B].
 Draw = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-# (model, image [B, H, W, C], seed int32 [2]) -> how z is drawn for these images.
-Proposal = Callable[[ConditionedVAE, tf.Tensor, tf.Tensor], Draw]
+# z [S, B, D] -> log p(x, z) [S, B], of the images in question.
+LogJoint = Callable[[tf.Tensor], tf.Tensor]
+# (model, image [B, H, W, C], its log_joint, seed int32 [2]) -> how z is drawn for these images.
+Proposal = Callable[[ConditionedVAE, tf.Tensor, LogJoint, tf.Tensor], Draw]
 
 # The z of each image that fitting decodes at a time.
 FEWEST_DRAWS = 2
@@ -27,14 +29,18 @@ _LEAST_CURVATURE = 0.2
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
-def draw_from_posterior(model: ConditionedVAE, image: tf.Tensor, seed: tf.Tensor) -> Draw:
+def draw_from_posterior(
+    model: ConditionedVAE, image: tf.Tensor, log_joint: LogJoint, seed: tf.Tensor
+) -> Draw:
     """Returns draws from q(z|x), as the encoder gives it."""
-    del seed
+    del log_joint, seed
     posterior = model.encode(image)
     return lambda noise: model.sample_and_log_prob(posterior, noise)
 
 
-def draw_from_fitted(model: ConditionedVAE, image: tf.Tensor, seed: tf.Tensor) -> Draw:
+def draw_from_fitted(
+    model: ConditionedVAE, image: tf.Tensor, log_joint: LogJoint, seed: tf.Tensor
+) -> Draw:
     """Returns draws from a Gaussian that is fitted to p(z|x) of each image, with all covariances.
 
     The encoder was trained on other images, and is often diagonal. Here, Adam first ascends the
@@ -51,8 +57,8 @@ def draw_from_fitted(model: ConditionedVAE, image: tf.Tensor, seed: tf.Tensor) -
         1986, for Gaussians by curvature; Cremer, Li, Duvenaud, "Inference Suboptimality in
         Variational Autoencoders", 2018, for a posterior of each image's own.
     """
-    mean, deviation = _fit_diagonal(model, image, seed)
-    curvature = _measure_curvature(model, image, mean, deviation)
+    mean, deviation = _fit_diagonal(model, image, log_joint, seed)
+    curvature = _measure_curvature(log_joint, mean, deviation)
     values, vectors = tf.linalg.eigh(curvature)
     values = tf.maximum(values, _LEAST_CURVATURE)
     scale = deviation[:, :, None] * vectors * tf.math.rsqrt(values)[:, None, :]
@@ -69,7 +75,7 @@ PROPOSALS: dict[str, Proposal] = {"posterior": draw_from_posterior, "fitted": dr
 
 
 def _fit_diagonal(
-    model: ConditionedVAE, image: tf.Tensor, seed: tf.Tensor
+    model: ConditionedVAE, image: tf.Tensor, log_joint: LogJoint, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the means and deviations [B, D] of the diagonal Gaussian with the best ELBO."""
     shape = [image.shape[0], model.latent_dim]
@@ -77,7 +83,6 @@ def _fit_diagonal(
     draws, _ = model.sample_and_log_prob(model.encode(image), noise)
     start = tf.reduce_mean(draws, 0)
     unit = tf.maximum(tf.math.reduce_std(draws, 0), _LEAST_DEVIATION)
-    prior = model.prior()
 
     def place(parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """From changes in units of the start's deviations, and factors of them."""
@@ -89,30 +94,27 @@ def _fit_diagonal(
         step_seed = fold(fold(seed, "step"), step)
         noise = deviation * tf.random.stateless_normal(shape, step_seed, alg=ALGORITHM)
         z = tf.stack([mean - noise, mean + noise])
-        log_joint = model.decode(z).log_prob(image) + prior.log_prob(z)
-        return -tf.reduce_mean(log_joint, 0) - tf.reduce_sum(tf.math.log(deviation), -1)
+        return -tf.reduce_mean(log_joint(z), 0) - tf.reduce_sum(tf.math.log(deviation), -1)
 
     zeros = tf.zeros([shape[0], 2 * shape[1]])
     return place(minimize(negative_elbo, zeros, _STEPS))
 
 
-def _measure_curvature(
-    model: ConditionedVAE, image: tf.Tensor, mean: tf.Tensor, deviation: tf.Tensor
-) -> tf.Tensor:
+def _measure_curvature(log_joint: LogJoint, mean: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
     """Returns the curvature of -log p(x, z) in units of 1 / deviation^2, [B, D, D].
 
     Of each pair of dimensions: (g_j(mean - deviation_i) - g_j(mean + deviation_i)) / 2, with the
     gradient g of log p(x, z), and made symmetric.
     """
-    prior, (rows, size) = model.prior(), mean.shape
+    rows, size = mean.shape
 
     def add_row(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         step = tf.one_hot(index, size) * deviation
         z = tf.stack([mean - step, mean + step])
         with tf.GradientTape() as tape:
             tape.watch(z)
-            log_joint = model.decode(z).log_prob(image) + prior.log_prob(z)
-        gradient = tape.gradient(log_joint, z) * deviation
+            value = log_joint(z)
+        gradient = tape.gradient(value, z) * deviation
         return index + 1, found.write(index, 0.5 * (gradient[0] - gradient[1]))
 
     _, found = tf.while_loop(
