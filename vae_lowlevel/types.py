@@ -79,11 +79,13 @@ class ConditionedModel(Protocol):
     Attributes:
         latent_dim: D.
         has_prior: whether there is a p(z); the model is then a `ConditionedVAE`.
+        encoder: maps images to the parameters of q(z|x), [B, P], or to the features of a code.
         likelihood: maps the decoder's output to p(x|z); see `distributions.likelihoods`.
     """
 
     latent_dim: int
     has_prior: bool
+    encoder: Callable[[tf.Tensor], tf.Tensor]
     likelihood: Any
 
     def encode(self, image: tf.Tensor) -> Any:
@@ -107,13 +109,11 @@ class ConditionedVAE(ConditionedModel, Protocol):
 
     Attributes:
         prior: called, it returns p(z) over [D].
-        encoder: maps images to the parameters of q(z|x), [B, P].
         posterior: maps the encoder's output to q(z|x); see `distributions.posteriors`.
         has_closed_form_kl: whether `kl_per_dimension` can be computed.
     """
 
     prior: Callable[[], tfp.distributions.Distribution]
-    encoder: Callable[[tf.Tensor], tf.Tensor]
     posterior: Any
     has_closed_form_kl: bool
 

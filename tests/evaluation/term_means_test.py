@@ -69,6 +69,36 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
     assert measure(0) != measure(1)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"conditional": True},
+        {"model": "sparse_autoencoder"},
+        {"model": "ladder", "ladder_dims": (1, 2)},
+    ],
+)
+def test_images_are_encoded_once(examples, settings, monkeypatch):
+    """By the objective, the reconstruction, the KL of each unit and the embedding together."""
+    config = CONFIG.replace(**settings)
+    model = assembly.build_model(config.model, (12, 12, 1), seed=0, num_classes=3)
+    encoder, calls = model.encoder, []
+    first = encoder.layers[0]
+    monkeypatch.setattr(
+        encoder, "layers", [lambda x: calls.append(x) or first(x), *encoder.layers[1:]]
+    )
+    objective = assembly.build_final_objective(config, (12, 12, 1), 1)
+    measured = measure_test_split(
+        model, objective, padded_batches(examples, 23), batch_size=23, seed=0
+    )
+    assert len(calls) == 1
+    assert model.encoder is encoder
+    again = measure_test_split(
+        model, objective, padded_batches(examples, 23), batch_size=23, seed=0
+    )
+    assert measured == again
+
+
 def test_a_process_of_many_short_runs_is_not_warned_of_retracing(model, examples, caplog):
     """Each run has objects of its own, which are traced once."""
     objective = assembly.build_final_objective(CONFIG, (12, 12, 1), 1)

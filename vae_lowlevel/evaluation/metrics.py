@@ -10,7 +10,15 @@ import tensorflow as tf
 from vae_lowlevel.evaluation.structural_similarity import ssim
 from vae_lowlevel.evaluation.term_means import PaddedBatches, TermMeans
 from vae_lowlevel.evaluation.units import unit_rates
-from vae_lowlevel.types import Batch, Model, Objective, Transform, is_vector_shape, psnr
+from vae_lowlevel.types import (
+    Batch,
+    ConditionedModel,
+    Model,
+    Objective,
+    Transform,
+    is_vector_shape,
+    psnr,
+)
 
 
 def image_quality(image: tf.Tensor, reconstruction: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,8 +111,7 @@ def measure_test_split(
     return {**terms, "active_units": active_units(z_mean), "latents": latents}
 
 
-def _measure_examples(model: Model, batch: Batch) -> dict[str, tf.Tensor]:
-    conditioned = model.conditioned_on(batch.label)
-    quality = image_quality(batch.image, conditioned.reconstruct(batch.encoder_input))
-    rates = unit_rates(conditioned, conditioned.encode(batch.encoder_input))
+def _measure_examples(model: ConditionedModel, batch: Batch) -> dict[str, tf.Tensor]:
+    quality = image_quality(batch.image, model.reconstruct(batch.encoder_input))
+    rates = unit_rates(model, model.encode(batch.encoder_input))
     return quality if rates is None else {**quality, "unit_rates": rates}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from vae_lowlevel.randomness import BatchNoise, fold, make_seed
-from vae_lowlevel.types import Batch, Examples, Model, Objective, Transform, stored_spec, to_unit
+from vae_lowlevel.types import (
+    Batch,
+    ConditionedModel,
+    Examples,
+    Model,
+    Objective,
+    Transform,
+    stored_spec,
+    to_unit,
+)
 
 PaddedBatches = Iterable[tuple[Examples, np.ndarray]]
 
@@ -24,8 +34,8 @@ class TermMeans:
         objective: what is evaluated.
         batch_size: rows of every batch.
         seed: of the run.
-        per_example: (model, batch) -> {name: float32 [B] or [B, D]}, further terms to average, or
-            None. The mean of the latter is a list of D numbers.
+        per_example: (conditioned model, batch) -> {name: float32 [B] or [B, D]}, further terms to
+            average, or None. The mean of the latter is a list of D numbers.
         transform: (batch, noise) -> batch, applied first; None for none. Its noise is that of
             seed 0, so that runs with other seeds see the same batches.
     """
@@ -37,7 +47,7 @@ class TermMeans:
         *,
         batch_size: int,
         seed: int,
-        per_example: Callable[[Model, Batch], dict[str, tf.Tensor]] | None = None,
+        per_example: Callable[[ConditionedModel, Batch], dict[str, tf.Tensor]] | None = None,
         transform: Transform | None = None,
     ) -> None:
         self._model = model
@@ -105,11 +115,34 @@ class TermMeans:
         def global_mean(values: tf.Tensor) -> tf.Tensor:
             return tf.linalg.matvec(values, mask, transpose_a=True) / tf.reduce_sum(mask)
 
-        terms = self._objective(self._model, batch, noise, step, global_mean)._asdict()
-        if self._per_example is not None:
-            terms.update(self._per_example(self._model, batch))
-        sums = {name: _sum_rows(term, mask) for name, term in terms.items()}
-        return sums, self._model.conditioned_on(label).embed(batch.encoder_input)
+        model = self._model.conditioned_on(batch.label)
+        with _encoding_once(model):
+            terms = self._objective(model, batch, noise, step, global_mean)._asdict()
+            if self._per_example is not None:
+                terms.update(self._per_example(model, batch))
+            z_mean = model.embed(batch.encoder_input)
+        return {name: _sum_rows(term, mask) for name, term in terms.items()}, z_mean
+
+
+@contextlib.contextmanager
+def _encoding_once(model: ConditionedModel) -> Iterator[None]:
+    """Has the encoder process each tensor once, however often it is called within the body.
+
+    TensorFlow reads variables anew in each call, and so computes each call.
+    """
+    encoder = model.encoder
+    outputs: dict[Hashable, tf.Tensor] = {}
+
+    def encode(image: tf.Tensor) -> tf.Tensor:
+        if image.ref() not in outputs:
+            outputs[image.ref()] = encoder(image)
+        return outputs[image.ref()]
+
+    model.encoder = encode
+    try:
+        yield
+    finally:
+        model.encoder = encoder
 
 
 def _sum_rows(term: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
