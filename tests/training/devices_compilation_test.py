@@ -75,6 +75,12 @@ def test_float32_without_xla_takes_one_step_a_call(settings, compilation, steps)
         ({"network": "conv", "batch_size": 10}, 8, 1),
         # XLA's one program is faster.
         ({"network": "mlp"}, 8, 1),
+        ({"network": "mlp", "batch_size": 500}, 2, 1),
+        # But not than parts of 256 rows.
+        ({"network": "mlp", "batch_size": 512}, 2, 2),
+        ({"network": "mlp", "batch_size": 512}, 1, 1),
+        ({"network": "mlp", "batch_size": 512}, 4, 1),
+        ({"network": "mlp", "batch_size": 512, "jit_compile": "true"}, 2, 1),
         ({"network": "mlp", "precision": "bfloat16"}, 2, 2),
         ({"network": "mlp", "jit_compile": "false"}, 2, 2),
         ({"network": "conv", "jit_compile": "true"}, 2, 1),
@@ -107,6 +113,8 @@ def test_the_number_with_which_a_run_began_is_kept_where_there_are_parts(monkeyp
     assert choose_batch_parts(conv.replace(batch_parts=3), 4) == 3
     assert choose_batch_parts(conv.replace(distribution_strategy="mirrored"), 4) == 1
     assert choose_batch_parts(conv.replace(jit_compile="true"), 4) == 1
+    # A run that began as one program of XLA stays one, whatever the machine.
+    assert choose_batch_parts(Config.from_flat({"network": "mlp", "batch_size": 512}), 1) == 1
 
 
 def test_float32_operations_of_one_thread_repeat_in_a_loop(monkeypatch):

@@ -17,6 +17,8 @@ from vae_lowlevel.errors import ConfigError
 
 # What was measured; small matrix products are slow.
 FEWEST_PART_ROWS = 16
+# From this size on, the parts of a float32 mlp are faster than one program of XLA.
+FEWEST_UNCOMPILED_ROWS = 256
 
 INSTALL_GPU = "install its CUDA libraries with pip install 'tensorflow[and-cuda]', and a GPU driver"
 
@@ -65,7 +67,8 @@ def choose_batch_parts(config: Config, kept: int = 0) -> int:
 
     Where many operations follow each other, cores lose time at the start and the end of each; a
     core that processes its own part of the batch does not wait for the others. What is faster as
-    one program of XLA, GPUs and several replicas process a batch as a whole.
+    one program of XLA, such as small batches of an mlp, GPUs and several replicas process a batch
+    as a whole.
 
     Args:
         config: of the run; its own `batch_parts` counts first.
@@ -78,10 +81,13 @@ def choose_batch_parts(config: Config, kept: int = 0) -> int:
     is_cpu = training.device == "cpu" or visible_device_type() == "CPU"
     if config.strategy.distribution_strategy != "one_device" or not is_cpu:
         return 1
-    is_wanted = training.jit_compile == "true" or config.model.precision == "float32"
-    if is_wanted and choose_compilation(config, "CPU") != "none":
+    cores = count_cores()
+    is_small = training.batch_size < cores * FEWEST_UNCOMPILED_ROWS
+    prefers_xla = config.model.precision == "float32" and is_small and not kept
+    may_compile = training.jit_compile == "true" or prefers_xla
+    if may_compile and choose_compilation(config, "CPU") != "none":
         return 1
-    return kept or max(1, min(count_cores(), training.batch_size // FEWEST_PART_ROWS))
+    return kept or max(1, min(cores, training.batch_size // FEWEST_PART_ROWS))
 
 
 def choose_precision(config: Config, kept: str = "") -> str:
