@@ -1,10 +1,11 @@
 """Mixtures of Gaussians with all covariances, next to TensorFlow Probability's."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_lowlevel.distributions.mixtures import FullMixture
+from vae_lowlevel.distributions.mixtures import DiagonalMixture, FullMixture
 
 tfd = tfp.distributions
 
@@ -31,3 +32,19 @@ def test_products_give_the_density_and_the_gradients_of_a_full_mixture():
     for gradient, expected in zip(*gradients, strict=True):
         lower = tf.linalg.band_part(expected, -1, 0) if expected.shape == scale.shape else expected
         np.testing.assert_allclose(gradient, lower, atol=2e-4 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("family", [DiagonalMixture, FullMixture])
+def test_rounding_gives_no_density_above_the_peak(family):
+    """Means many deviations apart: the squared distance is a difference of large numbers."""
+    rng = np.random.default_rng(0)
+    loc = tf.constant(30.0 * rng.normal(size=[8, 16]), tf.float32)
+    deviation = 0.007
+    if family is DiagonalMixture:
+        gaussians = tfd.MultivariateNormalDiag(loc, deviation * tf.ones([8, 16]))
+    else:
+        gaussians = tfd.MultivariateNormalTriL(loc, deviation * tf.eye(16, batch_shape=[8]))
+    near = loc[:, None] + 0.001 * tf.constant(rng.normal(size=[8, 50, 16]), tf.float32)
+    density = family(tfd.Categorical(logits=tf.zeros(8)), gaussians).log_prob(near)
+    peak = -16 * np.log(deviation * np.sqrt(2 * np.pi))
+    assert np.max(density) <= peak + 0.01

@@ -35,11 +35,10 @@ class DiagonalMixture(tfd.MixtureSameFamily):
             tf.concat([precision, -2.0 * loc * precision], -1),
             [[-1], [-1]],
         )
-        constant = tf.reduce_sum(
-            tf.math.square(loc) * precision + math.log(2.0 * math.pi) + 2.0 * tf.math.log(scale), -1
-        )
+        distance = _not_negative(quadratic + tf.reduce_sum(tf.math.square(loc) * precision, -1))
+        constant = tf.reduce_sum(math.log(2.0 * math.pi) + 2.0 * tf.math.log(scale), -1)
         log_weights = tf.math.log_softmax(self.mixture_distribution.logits_parameter())
-        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + constant), -1)
+        return tf.reduce_logsumexp(log_weights - 0.5 * (distance + constant), -1)
 
 
 class FullMixture(tfd.MixtureSameFamily):
@@ -72,15 +71,17 @@ class FullMixture(tfd.MixtureSameFamily):
         self._factors = tf.concat(
             [_lower_triangle(_doubled_beside_diagonal(precision)), -2.0 * slope], -1
         )
+        self._loc_distance = tf.reduce_sum(loc * slope, -1)
         log_scale = tf.math.log(tf.linalg.diag_part(scale))
-        self._constant = tf.reduce_sum(loc * slope + math.log(2.0 * math.pi) + 2.0 * log_scale, -1)
+        self._constant = tf.reduce_sum(math.log(2.0 * math.pi) + 2.0 * log_scale, -1)
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
         z -= self._center
         products = _lower_triangle(z[..., :, None] * z[..., None, :])
         quadratic = tf.tensordot(tf.concat([products, z], -1), self._factors, [[-1], [-1]])
+        distance = _not_negative(quadratic + self._loc_distance)
         log_weights = tf.math.log_softmax(self.mixture_distribution.logits_parameter())
-        return tf.reduce_logsumexp(log_weights - 0.5 * (quadratic + self._constant), -1)
+        return tf.reduce_logsumexp(log_weights - 0.5 * (distance + self._constant), -1)
 
 
 def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.MixtureSameFamily:
@@ -92,6 +93,11 @@ def mixture(weights: tfd.Categorical, components: tfd.Distribution) -> tfd.Mixtu
     """
     is_diagonal = type(components) is tfd.MultivariateNormalDiag
     return (DiagonalMixture if is_diagonal else FullMixture)(weights, components)
+
+
+def _not_negative(distance: tf.Tensor) -> tf.Tensor:
+    """Keeps rounding errors from densities above the peak, which training would look for."""
+    return tf.math.maximum(distance, 0.0)
 
 
 def _lower_triangle(matrix: tf.Tensor) -> tf.Tensor:
