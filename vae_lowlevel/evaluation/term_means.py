@@ -128,7 +128,7 @@ class TermMeans:
 def _encoding_once(model: ConditionedModel) -> Iterator[None]:
     """Has the encoder process each tensor once, however often it is called within the body.
 
-    TensorFlow reads variables anew in each call, and so computes each call.
+    TensorFlow reads the variables again in each call, and so computes each call.
     """
     encoder = model.encoder
     outputs: dict[Hashable, tf.Tensor] = {}
