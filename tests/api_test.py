@@ -72,6 +72,7 @@ def test_a_variant_and_the_flags_over_it_make_the_model():
     assert vae.encode(np.zeros([2, 12, 12], np.uint8)).z_mean.shape == (2, 3)
 
 
+@pytest.mark.long
 def test_training_brings_images_and_reconstructions_together(trained, images):
     def error(vae):
         return np.mean((vae.reconstruct(images) - images / np.float32(255)) ** 2)
@@ -110,6 +111,7 @@ def test_floats_are_the_same_images_as_their_bytes(trained, images, tmp_path):
         np.testing.assert_array_equal(kept["image"], images)
 
 
+@pytest.mark.long
 def test_a_temporary_run_goes_with_its_vae(images, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     vae = build().fit(images, epochs=1)
@@ -121,6 +123,7 @@ def test_a_temporary_run_goes_with_its_vae(images, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_an_export_has_the_model_card_and_the_threshold_of_its_run(
     trained, images, tmp_path, unchecked
 ):
@@ -136,6 +139,7 @@ def test_an_export_has_the_model_card_and_the_threshold_of_its_run(
     np.testing.assert_array_equal(scores.is_anomaly, scores.anomaly_score > threshold)
 
 
+@pytest.mark.long
 def test_an_untrained_export_finds_no_anomalies(images, tmp_path, unchecked):
     export = build().save(str(tmp_path / "exports" / "mine"))
     assert not np.any(load(export).score(images).is_anomaly)
@@ -147,6 +151,7 @@ def conditional(images):
     return build(conditional=True).fit(images, label, epochs=5), label
 
 
+@pytest.mark.long
 def test_a_conditional_vae_draws_the_class_it_is_asked_for(
     conditional, images, tmp_path, unchecked
 ):
@@ -354,6 +359,7 @@ def test_an_error_of_a_callback_reaches_the_caller(images):
         build().fit(images, epochs=2, callbacks=[fail], verbose=False)
 
 
+@pytest.mark.long
 def test_a_process_of_many_short_fits_is_not_warned_of_retracing(images, caplog):
     logger = tf.get_logger()
     logger.addHandler(caplog.handler)
@@ -365,6 +371,7 @@ def test_a_process_of_many_short_fits_is_not_warned_of_retracing(images, caplog)
     assert [record.getMessage() for record in caplog.records] == []
 
 
+@pytest.mark.long
 def test_a_quiet_fit_prints_nothing_and_a_second_one_says_that_it_starts_again(images, capsys):
     vae = build().fit(images, epochs=1, verbose=False)
     printed = capsys.readouterr()
@@ -380,6 +387,7 @@ def test_summary_prints_the_layers(capsys):
     assert f"{parameters:,}" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_labels_of_8_bits_are_learned(images):
     label = draw_shapes(200, 12, 0).label.astype(np.uint8)
     vae = build(conditional=True).fit(images, label, epochs=1, verbose=False)
@@ -414,6 +422,7 @@ def linear_vectors(count=1000):
     return (rows - rows.min(0)) / (rows.max(0) - rows.min(0))
 
 
+@pytest.mark.long
 def test_vectors_are_learned_without_rounding(tmp_path):
     rows = linear_vectors()
     settings = {**SMALL, "likelihood": "gaussian", "likelihood_scale_kind": "learned"}

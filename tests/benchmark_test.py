@@ -84,6 +84,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_described_networks_are_the_packages(benchmarks, name):
     image_shape, settings = NETWORKS[name]
@@ -142,6 +143,7 @@ def test_pseudo_inputs_are_shared_by_the_batch_and_trained_through_the_encoder(b
     assert benchmarks.counts.count_training_flops(network, batch_size=3) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mlp", "vamp", "flow", "iaf"])
 def test_training_takes_the_products_of_the_packages_gradient(benchmarks, name):
     config = Config.from_flat(benchmarks.cases.CASES[name])
@@ -420,6 +422,7 @@ def test_scaling_measures_two_workers_against_one(benchmark, tmp_path, capsys):
     assert min(rate for rates in measured.values() for rate in rates) > 0
 
 
+@pytest.mark.long
 def test_streamed_and_resident_records_take_turns(benchmark, tmp_path, capsys):
     write_records(draw_shapes(40, 8, 0), str(tmp_path), "train", 2)
     write_class_names(CLASS_NAMES, str(tmp_path))
@@ -438,6 +441,7 @@ def test_streamed_and_resident_records_take_turns(benchmark, tmp_path, capsys):
     assert min(ratios) > 0
 
 
+@pytest.mark.long
 def test_all_ways_to_serve_compute_the_same(benchmarks, tiny_run, tiny_export):
     serving = benchmarks.serving
     callers = serving.make_callers(tiny_export)
@@ -465,6 +469,7 @@ def test_the_bare_network_of_a_conditional_model_takes_labels(benchmarks, monkey
     np.testing.assert_allclose(decoded, reconstructed, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_serving_times_every_signature(benchmark, benchmarks, tiny_export, capsys):
     benchmark.main(["serving", f"--export_dir={tiny_export}", "--seconds=0.005"])
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines()[4:]]

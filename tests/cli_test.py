@@ -267,6 +267,7 @@ sys.exit(cli.main("", VisualizeOptions, run, ["--model_dir=x"]))
 """
 
 
+@pytest.mark.long
 def test_a_program_starts_without_importing_keras():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_KERAS], cwd=ROOT, capture_output=True, text=True

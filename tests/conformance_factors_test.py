@@ -67,6 +67,7 @@ def test_a_cover_has_all_items_of_few_candidates():
     assert cover(candidates, lambda candidate: candidate) == [{1, 2, 3}, {4, 5}]
 
 
+@pytest.mark.long
 def test_the_settings_refuse_the_excluded_pairs_and_no_others():
     for (first, firsts), (second, seconds) in itertools.combinations(FACTORS.items(), 2):
         for a, b in itertools.product(firsts, seconds):

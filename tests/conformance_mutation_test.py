@@ -14,7 +14,8 @@ from vae_lowlevel.layers import conv, linear
 from vae_lowlevel.layers.sequential import Sequential
 
 LOW = ("bfloat16", "float16")
-NETWORKS = ("conv", "mlp", "resnet")
+RESNET = pytest.param("resnet", marks=pytest.mark.long)
+NETWORKS = ("conv", "mlp", RESNET)
 
 
 @functools.cache
@@ -146,7 +147,7 @@ def test_a_kl_in_low_precision_fails(precision, estimator):
         check(case, model)
 
 
-@pytest.mark.parametrize("network", ["conv", "resnet"])
+@pytest.mark.parametrize("network", ["conv", RESNET])
 def test_a_gradient_of_biases_summed_in_bfloat16_fails(network, monkeypatch):
     """The gradient of `tf.nn.bias_add`, as TensorFlow computes it on CPUs."""
     case = Case(make_case(network, "bfloat16").row, dict.fromkeys(FACTORS, 0))

@@ -21,7 +21,15 @@ from vae_lowlevel.randomness import make_seed
 
 
 def parameters(cases):
-    return [pytest.param(case, id=case.name) for case in cases]
+    """Residual networks take most of the time."""
+    return [
+        pytest.param(
+            case,
+            id=case.name,
+            marks=[pytest.mark.long] if case.row["network"] == "resnet" else [],
+        )
+        for case in cases
+    ]
 
 
 # Of the module, so that the tests of a case run one after another and share its model.

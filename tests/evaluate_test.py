@@ -41,7 +41,9 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=["conditional", pytest.param("sparse", marks=pytest.mark.long)]
+)
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / request.param
     train.run(Config.from_flat({**SETTINGS, **KINDS[request.param], "model_dir": str(folder)}))
@@ -109,6 +111,7 @@ def test_a_denoising_run_is_validated_and_tested_on_images_corrupted_as_in_train
     assert os.path.isfile(os.path.join(run, "figures", "denoising.png"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corruption", ["gaussian", "mask", "salt_and_pepper"])
 def test_corrupted_images_are_measured_beside_the_clean_ones(run, corruption, capsys):
     before = metrics(run)["test"]
@@ -213,6 +216,7 @@ def infer(command, model, path, *flags):
     return inference.main(words)
 
 
+@pytest.mark.long
 def test_inference_samples_the_class_asked_for_or_gives_the_reason(run, exported, tmp_path, capsys):
     path = tmp_path / "x.npz"
     if is_sparse(run):
@@ -248,6 +252,7 @@ def test_inference_takes_the_labels_of_test_images(run, tmp_path):
         assert np.abs(other - wanted).max() > 1e-4
 
 
+@pytest.mark.long
 def test_a_run_starts_from_another_and_trains_a_part_of_it(run, exported, tmp_path, capsys):
     source = load_model(run)
     settings = {**SETTINGS, **KINDS[os.path.basename(run)], "epochs": None, "train_steps": 5}

@@ -78,6 +78,7 @@ sys.exit(len(failed))
 RUN = ("sample_with_temperature", "serving_default")
 
 
+@pytest.mark.long
 def test_saved_model_cli_shows_every_signature_and_runs_them(tiny_export, wanted, tmp_path):
     commands = [["show", "--dir", tiny_export, "--all"]]
     for name in RUN:
@@ -199,6 +200,7 @@ def test_a_failed_export_leaves_nothing(tiny_run, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_run_killed_after_its_version_appeared_publishes_no_second_one(
     tiny_run, tmp_path, unchecked, monkeypatch
 ):
@@ -237,6 +239,7 @@ def call(*words):
     return cli.main("", ExportOptions, export.run, [*words, "--tensorflow_log"])
 
 
+@pytest.mark.long
 def test_command_line_prints_where_and_how_to_look(tiny_run, tmp_path, capsys, unchecked):
     base = tmp_path / "with space"
     assert call(f"--model_dir={tiny_run}", f"--export_dir={base}", "--name=other") == 0
@@ -261,6 +264,7 @@ def test_bad_command_lines(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_threshold_is_that_of_the_precision_that_is_exported(
     tiny_run, tiny_export, tmp_path, unchecked
 ):

@@ -75,7 +75,8 @@ def run(argv):
 
 def as_parameter(path):
     """A residual network of three levels takes a minute."""
-    marks = [pytest.mark.slow] if path.stem == "cifar10_resnet_medium" else []
+    slow = path.stem == "cifar10_resnet_medium"
+    marks = [] if path.stem == "quickstart" else [pytest.mark.slow if slow else pytest.mark.long]
     return pytest.param(path, id=str(path.relative_to(FLAGS).with_suffix("")), marks=marks)
 
 

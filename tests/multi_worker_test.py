@@ -94,6 +94,7 @@ def unbroken(cwd):
     return saved_state(cwd / "two"), outputs
 
 
+@pytest.mark.long
 def test_two_workers_train_as_one(cwd, unbroken):
     state, ((_, chief, _), (_, other, _)) = unbroken
     # In this process; it has started TensorFlow already.

@@ -121,6 +121,7 @@ time.sleep(5)  # What C++ writes is passed on by two other threads and processes
 """
 
 
+@pytest.mark.long
 def test_a_kernel_shows_the_bar_once_and_of_the_log_only_warnings(execute, tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(KERNEL)])
     execute(notebook, tmp_path, PYTHONPATH=str(ROOT))

@@ -144,6 +144,7 @@ def check_commands(client, export, pixels, folder, *where):
     np.testing.assert_allclose(picture[12:, 12:24], 255.0 * samples[4, ..., 0], atol=0.51)
 
 
+@pytest.mark.long
 def test_commands_by_rest(client, rest_port, tiny_export, pixels, tmp_path):
     where = ("--model=tiny", "--host=127.0.0.1", f"--port={rest_port}")
     check_commands(client, tiny_export, pixels, tmp_path, *where)

@@ -98,6 +98,7 @@ def finished(cwd):
     return cwd / "runs" / "tiny", out, err
 
 
+@pytest.mark.long
 def test_a_good_run_writes_nothing_to_stderr(finished):
     assert finished[2] == ""
 
@@ -191,6 +192,7 @@ def call(*flags):
     return cli.main("", Config, train.run, [*flags, "--tensorflow_log"])
 
 
+@pytest.mark.long
 def test_the_saved_flags_say_that_the_run_is_finished_and_train_on_when_it_is_made_longer(
     finished, tmp_path, monkeypatch, capsys
 ):
@@ -209,6 +211,7 @@ def test_the_saved_flags_say_that_the_run_is_finished_and_train_on_when_it_is_ma
     assert [record[:2] for record in history("runs/tiny")] == [(1, 10), (2, 20), (3, 30), (4, 40)]
 
 
+@pytest.mark.long
 def test_evaluate_gives_the_numbers_of_the_run(cwd, finished):
     with open(finished[0] / "metrics.json") as file:
         test = json.load(file)["test"]

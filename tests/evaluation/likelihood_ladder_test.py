@@ -78,6 +78,7 @@ def test_with_the_exact_posterior_every_draw_has_the_likelihood_as_its_weight():
     np.testing.assert_allclose(bounds, np.tile(exact_log_likelihood()[:, None], 3), rtol=3e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("widening", "shift"), [(2.0, 0.1), (1.3, -0.2)])
 def test_another_posterior_comes_to_the_same_likelihood(widening, shift):
     bounds = bounds_of(linear_ladder(widening, shift), 20_000, 40_000)

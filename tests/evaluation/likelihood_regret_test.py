@@ -108,6 +108,7 @@ def test_the_same_seed_gives_the_same_regret_and_another_seed_another(shifted, r
     assert np.all(first != regret_of(shifted, steps=20, seed=1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
     [

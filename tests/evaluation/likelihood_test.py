@@ -74,6 +74,7 @@ def test_with_the_exact_posterior_every_draw_has_the_likelihood_as_its_weight():
     np.testing.assert_allclose(bounds, np.tile(exact_log_likelihood()[:, None], 3), rtol=2e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_another_posterior_comes_to_the_same_likelihood(jit_compile):
     model = linear_gaussian_vae(widening=3.0, shift=0.1)
@@ -133,7 +134,7 @@ def test_draws_differ_among_images_and_chunks():
     "settings",
     [
         {"posterior": "full", "prior": "vamp"},
-        {"posterior": "iaf", "prior": "flow"},
+        pytest.param({"posterior": "iaf", "prior": "flow"}, marks=pytest.mark.long),
         {"prior": "mixture", "likelihood": "discretized_logistic"},
         {"conditional": True, "prior": "vamp", "likelihood": "gaussian"},
         {"network": "conv", "likelihood": "continuous_bernoulli"},

@@ -68,6 +68,7 @@ def subject_of(folder, **options):
     return Subject(config, folder, load_dataset(config.data), load_best(folder).model, options)
 
 
+@pytest.mark.long
 def test_noise_is_told_from_the_images_of_training(without_squares, noise, capsys):
     found, shown = measure(without_squares, capsys, ood_dataset=noise)
     test = load_dataset(RunFolder(without_squares).read_config().data).test
@@ -89,6 +90,7 @@ def test_examples_limits_both_kinds(without_squares, noise):
         np.testing.assert_array_equal(contrast.anomalies.image, arrays["test_image"][:5])
 
 
+@pytest.mark.long
 def test_the_class_left_out_of_training_is_the_anomaly(without_squares, capsys):
     found, shown = measure(without_squares, capsys)
     assert (found["anomaly_class"], found["trained_with_the_class"]) == ("square", False)
@@ -137,7 +139,11 @@ def test_scores_are_those_of_the_model(without_squares):
     ("settings", "missing"),
     [
         ({"model": "sparse_autoencoder"}, set(SCORES) - {"distortion"}),
-        ({"posterior": "iaf", "conditional": True}, {"likelihood_regret"}),
+        pytest.param(
+            {"posterior": "iaf", "conditional": True},
+            {"likelihood_regret"},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["sparse", "iaf"],
 )
@@ -215,6 +221,7 @@ def test_each_kind_of_score_has_normal_scores_of_its_own(without_squares):
         np.testing.assert_allclose(found.score, wanted[kind], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_an_export_has_the_score_that_was_measured_and_its_threshold(
     without_squares, tmp_path, unchecked
 ):

@@ -21,7 +21,7 @@ def run_copy(tiny_run, tmp_path):
     return pathlib.Path(shutil.copytree(tiny_run, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("parent", [False, True])
+@pytest.mark.parametrize("parent", [pytest.param(False, marks=pytest.mark.long), True])
 def test_run_and_export_give_the_same(tiny_run, tiny_export, images, parent):
     run = load_predictor(tiny_run)
     export = load_predictor(os.path.dirname(tiny_export) if parent else tiny_export)
@@ -50,6 +50,7 @@ def test_the_newest_version_is_loaded(tiny_export, tmp_path, monkeypatch):
     assert loaded == [str(tmp_path / "10")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parent", [False, True])
 def test_an_export_at_an_address_is_loaded(tiny_export, tmp_path, images, parent):
     address = f"ram://{tmp_path.name}"

@@ -112,6 +112,7 @@ def best_is_first(tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
+@pytest.mark.long
 def test_best_weights_that_cannot_be_made_again_are_an_error_with_a_way_out(best_is_first, capsys):
     folder = best_is_first
     assert json.loads((folder / "metrics.json").read_text())["best_epoch"] == 1
@@ -142,7 +143,9 @@ def test_a_finished_run_with_damaged_metrics_is_measured_again(finished, tmp_pat
     ("values", "found"),
     [
         ({"learning_rate": 1e6, "epochs": 1}, "of the steps had gradients that are not finite"),
-        ({"learning_rate": 30.0, "epochs": 2}, "the mean loss is"),
+        pytest.param(
+            {"learning_rate": 30.0, "epochs": 2}, "the mean loss is", marks=pytest.mark.long
+        ),
     ],
     ids=["skipped", "large loss"],
 )

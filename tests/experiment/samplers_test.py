@@ -58,6 +58,7 @@ def test_a_mixture_is_found_from_its_codes(short_fit):
     assert found == pytest.approx(float(tf.reduce_mean(density().log_prob(held_out))), abs=1e-4)
 
 
+@pytest.mark.long
 def test_a_flow_finds_what_no_gaussian_has(short_fit):
     """A curved ridge: z_2 around z_1^2."""
     first = RNG.normal(size=[6000, 1])
@@ -96,6 +97,7 @@ def test_codes_are_draws_from_the_posteriors():
     np.testing.assert_allclose(scales, np.tile(scale, [3, 1]), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_the_signature_sample_draws_from_the_sampler_and_scores_with_the_prior():
     model, dataset = build_model(), make_dataset()
     density = fit_sampler("aggregate", model, dataset, components=1, batch_size=16, seed=0)

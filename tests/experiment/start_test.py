@@ -71,7 +71,7 @@ def records(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"precision": "bfloat16"},
+        pytest.param({"precision": "bfloat16"}, marks=pytest.mark.long),
         *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"jit_compile": "true"})),
     ],
 )
@@ -96,6 +96,7 @@ def test_streamed_runs_end_alike_unbroken_and_resumed_within_an_epoch(
         assert a["train"]["loss"] == b["train"]["loss"]
 
 
+@pytest.mark.long
 def test_a_streamed_run_learns_what_a_resident_one_does(tmp_path, records):
     values = {**records, "learning_rate": 0.03, "epochs": 10}
     _, streamed = run(tmp_path / "streamed", **values)
@@ -108,6 +109,7 @@ def test_a_streamed_run_learns_what_a_resident_one_does(tmp_path, records):
     assert abs(streamed["test"]["loss"] - resident["test"]["loss"]) < gain / 5
 
 
+@pytest.mark.long
 def test_a_streamed_run_without_validation_is_measured_and_exported(tmp_path, records, unchecked):
     values = {**records, "validation_size": 0, "prior": "vamp", "binarize": "dynamic", "epochs": 1}
     config, metrics = run(tmp_path / "run", **values, export_dir=str(tmp_path / "exports"))
@@ -123,6 +125,7 @@ def test_a_streamed_run_without_validation_is_measured_and_exported(tmp_path, re
     np.testing.assert_array_equal(measured.score, scores["score"])
 
 
+@pytest.mark.long
 def test_pseudo_inputs_of_a_streamed_run_start_as_the_images_seen_first(tmp_path, records):
     values = {**records, "prior": "vamp", "learning_rate": 1e-12, "epochs": 1}
     config, _ = run(tmp_path / "run", **values)
@@ -137,6 +140,7 @@ def test_less_than_a_batch_of_streamed_images_is_refused(tmp_path, records):
         run(tmp_path / "run", **records, batch_size=37, epochs=1)
 
 
+@pytest.mark.long
 def test_replicas_train_on_a_stream_as_one_device_does(tmp_path, records):
     values = {**records, "learning_rate": 0.01, "deterministic": False}
     run(tmp_path / "one", **values, epochs=2)

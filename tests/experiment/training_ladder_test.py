@@ -17,6 +17,8 @@ from vae_lowlevel.experiment.exporting import export_run
 from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.experiment.loading import load_model
 
+pytestmark = pytest.mark.long
+
 LADDER = {
     "model": "ladder",
     "latent_dim": None,

@@ -40,6 +40,7 @@ def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):
     assert "bpd" in shown
 
 
+@pytest.mark.long
 def test_pseudo_inputs_start_as_the_images_seen_first(tmp_path, capsys):
     values = {"prior": "vamp", "binarize": "dynamic", "learning_rate": 1e-12}
     config, _ = run(tmp_path / "run", **values, epochs=1)
@@ -64,6 +65,7 @@ def finished_copy(finished, tmp_path):
     return pathlib.Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("posterior", "prior"),
     [("full", "vamp"), pytest.param("iaf", "flow", marks=pytest.mark.slow)],
@@ -87,6 +89,7 @@ def test_unbroken_and_resumed_runs_end_alike(tmp_path, posterior, prior):
         assert np.any(trained.numpy() != initial.numpy())
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypatch, capsys):
     values = {"shapes_examples": 120, "batch_size": 48, "learning_rate": 0.01}
     monkeypatch.setattr(devices, "count_cores", lambda: 3)
@@ -110,6 +113,7 @@ def test_a_run_keeps_the_number_of_parts_with_which_it_began(tmp_path, monkeypat
     assert "CPU in 2 parts" in changed
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_precision_that_auto_chose_at_its_start(tmp_path, monkeypatch, capsys):
     values = {"precision": "auto", "network": "conv", "encoder_filters": (4, 4)}
     values |= {"encoder_strides": (2, 2), "decoder_filters": (4, 4), "decoder_strides": (2,)}
@@ -127,6 +131,7 @@ def test_a_run_keeps_the_precision_that_auto_chose_at_its_start(tmp_path, monkey
     assert "steps per call, float32" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_run_at_an_address_resumes_is_measured_and_exported(tmp_path, capsys, unchecked):
     # A file system of TensorFlow that lives in memory.
     address = "ram://runs/remote"
@@ -158,6 +163,7 @@ def test_an_address_that_cannot_be_reached_is_refused(tmp_path):
 MIRRORED = {"distribution_strategy": "mirrored"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("jit_compile", "compilation"),
     [("false", "none"), pytest.param("true", "gradients", marks=pytest.mark.slow)],
@@ -193,6 +199,7 @@ def test_profiled_steps_end_up_beside_the_summaries(tmp_path):
     assert list((tmp_path / "run/summaries/plugins/profile").glob("*/*.xplane.pb"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jit_compile", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_nothing_is_traced_after_the_first_epoch(tmp_path, monkeypatch, jit_compile):
     """Neither by blocks of other lengths nor by validation, nor by resuming a run."""
@@ -306,9 +313,11 @@ def test_a_score_that_is_not_a_number_does_not_stay_the_best(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("values", "criterion", "name"),
     [
-        ({}, "elbo", "elbo"),
+        pytest.param({}, "elbo", "elbo", marks=pytest.mark.long),
         ({"kl_weight": 20.0}, "loss", "loss"),
-        ({"kl_weight": 20.0, "best_by": "elbo"}, "elbo", "elbo"),
+        pytest.param(
+            {"kl_weight": 20.0, "best_by": "elbo"}, "elbo", "elbo", marks=pytest.mark.long
+        ),
         ({"pixel_reduction": "mean"}, "loss", "loss"),
     ],
     ids=str,
@@ -321,6 +330,7 @@ def test_the_best_epoch_is_that_of_the_criterion(tmp_path, values, criterion, na
     assert metrics["best_epoch"] == best + 1
 
 
+@pytest.mark.long
 def test_training_leaves_the_determinism_of_the_process_alone(tmp_path):
     from tensorflow.python.framework import config as framework_config
 
@@ -381,6 +391,7 @@ def test_a_signal_before_there_is_a_state_has_nothing_to_resume_from(tmp_path, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_images_of_one_row_are_images_and_vectors_need_a_model_for_vectors(tmp_path):
     rows = np.random.default_rng(0).integers(0, 256, [60, 1, 7], np.uint8)
     np.savez(tmp_path / "rows.npz", image=rows)

@@ -64,6 +64,7 @@ def test_the_names_are_those_of_the_settings_in_their_order():
     assert list(visualizing.FIGURES) == list(NAMES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_ends_with_the_figures_of_its_model(runs, kind):
     found = {name for name in os.listdir(runs / kind / "figures") if name.endswith(".png")}
@@ -71,6 +72,7 @@ def test_a_run_ends_with_the_figures_of_its_model(runs, kind):
     assert found - {"progress.png"} == {f"{name}.png" for name in AT_END[kind].split()}
 
 
+@pytest.mark.long
 def test_all_that_applies_is_drawn_in_every_format(runs, noise, capsys):
     assert draw(runs / "plane", ood_dataset=noise, manifold_side=3) == 0
     names = set(AT_END["plane"].split()) | {"interpolations", "class_means"}
@@ -88,6 +90,7 @@ def test_all_that_applies_is_drawn_in_every_format(runs, noise, capsys):
                 assert getattr(image, "n_frames", 1) == (24 if path.suffix == ".gif" else 1)
 
 
+@pytest.mark.long
 def test_what_is_named_is_drawn_alone(runs, capsys):
     others = f"{runs}/conditional"
     assert draw(runs / "plane", what="rate_distortion,curves", runs=others) == 0
@@ -95,6 +98,7 @@ def test_what_is_named_is_drawn_alone(runs, capsys):
     assert names == ["rate_distortion.png", "rate_distortion.svg", "curves.png", "curves.svg"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
@@ -129,6 +133,7 @@ def test_what_does_not_apply_is_refused_when_it_is_named(runs, kind, options, me
     assert sorted(os.listdir(runs / kind / "figures")) == before
 
 
+@pytest.mark.long
 def test_runs_that_do_not_compare_are_refused(runs, tmp_path, capsys):
     assert draw(runs / "plane", what="rate_distortion", runs=f"{runs}/sparse") == 1
     assert "expected the test metrics rate and distortion" in capsys.readouterr().err
@@ -144,6 +149,7 @@ def test_curves_need_a_finished_run(tiny_run, capsys):
     assert "needs a finished run, but" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_curves_are_those_of_the_run(runs):
     scene = scene_of(runs / "plane")
     figure = visualizing.FIGURES["curves"].draw(scene)
@@ -153,6 +159,7 @@ def test_the_curves_are_those_of_the_run(runs):
         assert list(line.get_ydata()) == [record[split]["distortion"] for record in history]
 
 
+@pytest.mark.long
 def test_the_threshold_is_the_quantile_of_the_kept_scores(runs, noise):
     scene = scene_of(runs / "plane", ood_dataset=noise, anomaly_quantile=0.75)
     axes = anomaly_figures.draw_scores(scene).axes[0]
@@ -163,6 +170,7 @@ def test_the_threshold_is_the_quantile_of_the_kept_scores(runs, noise):
     assert len(axes.containers) == 2
 
 
+@pytest.mark.long
 def test_scores_of_a_conditional_model_are_for_unknown_classes(runs):
     scene = scene_of(runs / "conditional", anomaly_quantile=0.5)
     axes = anomaly_figures.draw_scores(scene).axes[0]
@@ -172,6 +180,7 @@ def test_scores_of_a_conditional_model_are_for_unknown_classes(runs):
     assert "those for an unknown class" in axes.get_title(loc="left").replace("\n", " ")
 
 
+@pytest.mark.long
 def test_extremes_have_the_highest_and_the_lowest_scores(runs):
     scene = scene_of(runs / "plane")
     figure = anomaly_figures.draw_extremes(scene)
@@ -182,6 +191,7 @@ def test_extremes_have_the_highest_and_the_lowest_scores(runs):
         assert first == f"{names[row]}\n{score[row]:.1f}"
 
 
+@pytest.mark.long
 def test_the_legend_of_the_latents_names_the_classes(runs):
     scene = scene_of(runs / "plane")
     figure = visualizing.FIGURES["latent"].draw(scene)

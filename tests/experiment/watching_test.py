@@ -39,6 +39,7 @@ def events(folder):
     return EventAccumulator(str(folder), tensor_size_guidance={"scalars": 0, "histograms": 0})
 
 
+@pytest.mark.long
 def test_the_summaries_are_those_of_the_history(watched):
     metrics = json.loads((watched / "metrics.json").read_text())
     for split in ("train", "validation"):
@@ -57,6 +58,7 @@ def test_the_summaries_are_those_of_the_history(watched):
                 assert len(at) == len(found.Tensors(tag)) == 2
 
 
+@pytest.mark.long
 def test_there_are_histograms_of_latents_and_of_gradients(watched):
     found = events(watched / "summaries/validation")
     found.Reload()
@@ -74,6 +76,7 @@ def test_the_progress_picture_has_images_reconstructions_and_samples(watched):
     assert picture.shape == (4 * tile - 2 * GAP + 3 * GAP, 8 * tile - GAP, 1)
 
 
+@pytest.mark.long
 def test_weights_are_the_same_bits_with_and_without_gradient_histograms(watched, tmp_path):
     run(tmp_path / "plain", learning_rate=0.01, epochs=2)
     for a, b in zip(

@@ -19,6 +19,8 @@ from vae_lowlevel.config import ModelConfig
 from vae_lowlevel.serving.examples import make_example_inputs
 from vae_lowlevel.serving.signatures import ServingModel
 
+pytestmark = pytest.mark.long
+
 # Name -> settings and image shape. Add a model with other signatures here.
 MODELS = {
     "conv": ({}, (7, 10, 1)),

@@ -155,6 +155,7 @@ def test_an_anomaly_scores_above_the_threshold(serving, model, images):
     assert np.sum(found) == 2
 
 
+@pytest.mark.long
 def test_the_threshold_can_be_set_after_measuring_with_the_model_that_is_saved(
     model, images, tmp_path
 ):
@@ -236,6 +237,7 @@ def test_inputs_that_do_not_fit_are_refused_by_name(serving, name, inputs, messa
         serving.signatures[name](**inputs)
 
 
+@pytest.mark.long
 def test_networks_compiled_by_xla_give_the_same_and_still_refuse(model, serving, images):
     compiled = ServingModel(model, jit_compile=True)
     for name in ("encode", "reconstruct", "score"):
@@ -269,8 +271,10 @@ def flow_or_full_model(posterior, prior):
     ("posterior", "prior", "names"),
     [
         ("full", "vamp", {"z_mean", "z_scale_tril"}),
-        ("iaf", "mixture", {"z_mean", "z_log_var", "z"}),
-        ("iaf", "flow", {"z_mean", "z_log_var", "z"}),
+        *(
+            pytest.param("iaf", prior, {"z_mean", "z_log_var", "z"}, marks=pytest.mark.long)
+            for prior in ("mixture", "flow")
+        ),
     ],
 )
 def test_other_posteriors_and_priors_are_served_too(posterior, prior, names, images, tmp_path):
@@ -380,6 +384,7 @@ def test_sparse_autoencoder_serves_its_code_and_no_samples(sparse, images):
     np.testing.assert_allclose(image, sparse.reconstruct(images)["image"], atol=1e-6)
 
 
+@pytest.mark.long
 def test_saving_traces_nothing_again(model, tmp_path, monkeypatch):
     serving = ServingModel(model)
     for function in serving.signatures.values():

@@ -115,6 +115,7 @@ def test_every_request_example_has_its_curl_line(tiny_export):
     assert all(line.endswith("/v1/models/tiny:predict") for line in lines if "curl -d" in line)
 
 
+@pytest.mark.long
 def test_an_export_that_answers_differently_is_not_published(serving_model, tmp_path, monkeypatch):
     true_save = tf.saved_model.save
 
@@ -178,6 +179,7 @@ def test_threshold_is_the_quantile_of_the_validation_scores(tiny_run, tiny_expor
     assert math.isclose(threshold, np.quantile(score, 0.99), rel_tol=1e-6)
 
 
+@pytest.mark.long
 def test_options_of_an_export(tiny_run, tmp_path):
     options = ExportOptions(
         model_dir=tiny_run,
@@ -198,6 +200,7 @@ def test_options_of_an_export(tiny_run, tmp_path):
     assert 0.0 < np.max(np.abs(found - wanted)) < 0.05
 
 
+@pytest.mark.long
 def test_with_xla_there_is_no_warmup(tiny_run, tmp_path, unchecked):
     options = ExportOptions(model_dir=tiny_run, export_dir=str(tmp_path), export_platforms="xla")
     folder = pathlib.Path(export_run(options))

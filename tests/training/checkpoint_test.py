@@ -28,13 +28,19 @@ def checkpoints(run, folder, progress=None):
         {"ema_decay": 0.9, "precision": "float16", "loss_scale_growth_steps": 2},
         {"model": "sparse_autoencoder", "corruption": "mask", "ema_decay": 0.9},
         {"conditional": True, "freeze": "encoder/conv_0", "capacity": 3.0},
-        {"network": "mlp", "posterior": "iaf", "prior": "flow", "prior_flow_steps": 2},
-        {
-            "model": "ladder",
-            "latent_dim": None,
-            "ladder_dims": (2, 3),
-            "freeze": "prior/top_down_1",
-        },
+        pytest.param(
+            {"network": "mlp", "posterior": "iaf", "prior": "flow", "prior_flow_steps": 2},
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {
+                "model": "ladder",
+                "latent_dim": None,
+                "ladder_dims": (2, 3),
+                "freeze": "prior/top_down_1",
+            },
+            marks=pytest.mark.long,
+        ),
     ],
     ids=str,
 )

@@ -39,6 +39,7 @@ for device, index, count in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.long
 def test_the_device_is_the_only_one_shown():
     cases = [
         (("auto", 0, 2), "[]"),
@@ -86,6 +87,7 @@ def test_determinism_that_the_user_chose_stays(nondeterministic):
     assert nondeterministic()
 
 
+@pytest.mark.long
 def test_train_on_a_device_that_is_not_there_is_a_usage_error(tmp_path):
     flags = ["--dataset=shapes", "--device=gpu", "--device_index=77", "--model_dir=run"]
     failed = subprocess.run(

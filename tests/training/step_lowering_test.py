@@ -18,8 +18,13 @@ from vae_lowlevel.training import step as step_module
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.cfg"))
-# Objectives, networks, models and transforms that differ in their operations; all with -m slow.
-QUICK = ("fashion_conditional", "fashion_resnet_small", "mnist_ladder", "mnist_dreg_5")
+# Objectives, networks, models and transforms that differ in their operations; the others are slow.
+MARKS = {
+    "mnist_ladder": [],
+    "mnist_dreg_5": [],
+    "fashion_conditional": [pytest.mark.long],
+    "fashion_resnet_small": [pytest.mark.long],
+}
 HAS_TPU = "tensorflow-tpu" in importlib.metadata.packages_distributions().get("tensorflow", ())
 PLATFORM = "TPU" if HAS_TPU else "GPU"
 
@@ -44,7 +49,7 @@ def lower(lowering, function, *specs):
 @pytest.mark.parametrize(
     "flagfile",
     [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow])
+        pytest.param(path, id=path.stem, marks=MARKS.get(path.stem, [pytest.mark.slow]))
         for path in FLAGFILES
     ],
 )
@@ -61,7 +66,7 @@ def test_step_lowers(lowering, flagfile):
 
 
 def test_quick_flagfiles_are_shipped():
-    assert set(QUICK) <= {path.stem for path in FLAGFILES}
+    assert set(MARKS) <= {path.stem for path in FLAGFILES}
 
 
 def test_step_that_prints_is_refused(lowering, monkeypatch):

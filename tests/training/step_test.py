@@ -103,6 +103,7 @@ def test_two_replicas_train_as_one(make_run, two_logical_cpus, settings):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=3e-5)
 
 
+@pytest.mark.long
 def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logical_cpus):
     one = make_run()
     strategy = tf.distribute.MirroredStrategy(
@@ -122,7 +123,7 @@ def test_data_in_a_variable_of_the_strategy_train_as_tensors(make_run, two_logic
         {"clip_norm": 1.0, "ema_decay": 0.5, "accumulate_steps": 2},
         {"free_bits": 0.01},
         {"capacity": 20.0, "capacity_epochs": 1.0, "kl_weight": 10.0, "conditional": True},
-        {"objective": "tcvae", "kl_weight": 4.0},
+        pytest.param({"objective": "tcvae", "kl_weight": 4.0}, marks=pytest.mark.long),
         {"objective": "iwae", "num_samples": 3, "prior": "vamp", "prior_components": 5},
         {**SPARSE, "network": "mlp", "encoder_units": (8,), "decoder_units": (8,)},
     ],
@@ -137,7 +138,14 @@ def test_parts_side_by_side_train_as_the_whole(make_run, settings):
 
 @pytest.mark.parametrize(
     ("compilation", "replicas", "parts"),
-    [("none", 1, 4), ("gradients", 1, 2), ("block", 1, 2), ("none", 2, 2), ("gradients", 2, 2)],
+    [
+        ("none", 1, 4),
+        ("none", 2, 2),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (("gradients", 1, 2), ("block", 1, 2), ("gradients", 2, 2))
+        ),
+    ],
 )
 def test_parts_of_a_batch_train_as_the_whole(
     make_run, two_logical_cpus, parts, compilation, replicas
@@ -233,6 +241,7 @@ class BrokenAtStepOne(Wrapped):
         return terms._replace(loss=terms.loss * tf.where(step == 1, np.nan, 1.0))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compilation", ["gradients", "block"])
 def test_xla_trains_as_without(make_run, compilation):
     # XLA draws other numbers from the same seed, so the noise is left out.
@@ -269,6 +278,7 @@ def test_one_program_of_xla_runs_any_number_of_steps(make_run):
     assert program(1) == program(4)
 
 
+@pytest.mark.long
 def test_a_step_without_finite_gradients_changes_nothing_but_the_step(make_run):
     healthy = make_run()
     broken = make_run(objective=BrokenAtStepOne(healthy.objective))
@@ -283,6 +293,7 @@ def test_a_step_without_finite_gradients_changes_nothing_but_the_step(make_run):
     assert changed == ["step:0"]
 
 
+@pytest.mark.long
 def test_the_seed_decides(make_run):
     first, again, other = make_run(seed=3), make_run(seed=3), make_run(seed=4)
     np.testing.assert_array_equal(train(first), train(again))

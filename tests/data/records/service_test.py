@@ -73,6 +73,7 @@ def test_each_training_example_appears_once_per_epoch(stream, address):
         assert sorted(names(seen)) == sorted(plain)
 
 
+@pytest.mark.long
 def test_a_resumed_epoch_begins_a_new_pass(stream, address):
     def images(feed, step, steps):
         calls = feed.calls(step, steps)

@@ -90,6 +90,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(files):
     assert len({str(order) for order in orders}) == len(keys)
 
 
+@pytest.mark.long
 def test_the_order_is_the_same_in_another_process(files, tmp_path):
     program = (
         "import sys, numpy as np\n"
