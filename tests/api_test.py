@@ -72,7 +72,6 @@ def test_a_variant_and_the_flags_over_it_make_the_model():
     assert vae.encode(np.zeros([2, 12, 12], np.uint8)).z_mean.shape == (2, 3)
 
 
-@pytest.mark.long
 def test_training_brings_images_and_reconstructions_together(trained, images):
     def error(vae):
         return np.mean((vae.reconstruct(images) - images / np.float32(255)) ** 2)

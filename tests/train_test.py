@@ -98,7 +98,6 @@ def finished(cwd):
     return cwd / "runs" / "tiny", out, err
 
 
-@pytest.mark.long
 def test_a_good_run_writes_nothing_to_stderr(finished):
     assert finished[2] == ""
 
