@@ -96,3 +96,10 @@ def test_a_report_of_other_tests_is_refused(tmp_path):
     assert result.returncode == 1
     assert "found none" in result.stderr
     assert not (tmp_path / "page.md").exists()
+
+
+def test_a_report_that_is_not_there_is_one_line(tmp_path):
+    done = run(str(tmp_path / "page.md"), str(tmp_path / "mlp.xml"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("no report of pytest --junitxml: ")
+    assert done.stderr.count("\n") == 1

@@ -26,7 +26,8 @@ autoencoders: eagerly, traced by `tf.function`, and compiled by XLA. This page h
 
 All other settings (labels, kinds of scales, activations, normalization, schedules, bounds and
 estimators of the KL, corruption, binarization, image sizes) vary at random from case to case. The
-ordinary tests cover every pair of values of all of these settings.
+ordinary tests and the longer ones cover every pair of values of all of these settings
+(`python -m pytest -m "not slow and not faults" tests/conformance_test.py`).
 
 ## What is checked
 
@@ -173,7 +174,11 @@ def main(argv):
         print(__doc__, file=sys.stderr)
         return 2
     page, *reports = argv
-    results = read_results(reports)
+    try:
+        results = read_results(reports)
+    except (OSError, xml.etree.ElementTree.ParseError) as error:
+        print(f"no report of pytest --junitxml: {error}", file=sys.stderr)
+        return 1
     if not results:
         print(f"{', '.join(reports)}: expected cases of {TEST}, found none", file=sys.stderr)
         return 1

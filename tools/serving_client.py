@@ -6,7 +6,7 @@
     python tools/serving_client.py score --model=fashion --input=images.npy --grpc --port=8500
 
 An example to copy: it imports nothing of vae_lowlevel. REST needs only numpy. A .png output needs
-pillow, and --grpc needs tensorflow-serving-api (pip install 'vae_lowlevel[serving]').
+pillow, and --grpc needs tensorflow-serving-api (pip install '.[serving]').
 """
 
 from __future__ import annotations

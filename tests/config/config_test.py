@@ -96,7 +96,21 @@ def test_a_changed_setting_changes_what_follows_from_it():
 def test_run_folder_is_named_after_the_data_set_unless_given():
     assert Config.from_flat({"dataset": "mnist"}).model_dir == "runs/mnist"
     assert Config.from_flat({"dataset": "mnist"}).name == "mnist"
-    assert Config.from_flat({"model_dir": "some/where/"}).name == "where"
+
+
+@pytest.mark.parametrize(
+    ("model_dir", "name"),
+    [
+        ("some/where/", "where"),
+        ("runs/fashion", "fashion"),
+        ("runs/fast/fashion/", "fast_fashion"),
+        ("/data/runs/old/runs/papers/a", "papers_a"),
+        ("gs://bucket/runs/cifar10", "cifar10"),
+        ("other/runs", "runs"),
+    ],
+)
+def test_export_is_named_after_the_path_below_runs(model_dir, name):
+    assert Config.from_flat({"model_dir": model_dir}).name == name
 
 
 @pytest.mark.parametrize(

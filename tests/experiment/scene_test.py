@@ -47,6 +47,13 @@ def test_batches_of_any_size_give_what_the_model_gives(settings, monkeypatch):
     np.testing.assert_allclose(decoded[1, 2:], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_process_of_many_scenes_is_not_warned_of_retracing(caplog):
+    for _ in range(8):
+        scene = build_scene()
+        scene.decode(scene.latents.z)
+    assert "retracing" not in caplog.text
+
+
 def test_units_have_the_kl_of_the_closed_form():
     scene = build_scene()
     found = scene.model.describe(tf.constant(scene.test.image / 255.0, tf.float32))

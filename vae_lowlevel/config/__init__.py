@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,8 +88,14 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The name of the run folder, which is also the name of the export."""
-        return os.path.basename(os.path.abspath(self.model_dir))
+        """The name of the export: the last part of the run folder's path.
+
+        Below a folder `runs`, it is all parts after it: `fast_fashion` for `runs/fast/fashion`, so
+        that it is not a version of `runs/fashion`.
+        """
+        parts = pathlib.Path(os.path.abspath(self.model_dir)).parts
+        below = list(itertools.takewhile(lambda part: part != "runs", reversed(parts)))
+        return "_".join(reversed(below)) if "runs" in parts and below else parts[-1]
 
     @property
     def tensorflow_log(self) -> bool:

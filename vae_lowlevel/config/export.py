@@ -23,7 +23,9 @@ class ExportOptions(Options):
 
     model_dir: str | None = option(None, "Run folder to export.")
     export_dir: str = option("saved_models", "Folder of the exports.")
-    name: str | None = option(None, "Name of the export (default: the name of the run folder).")
+    name: str | None = option(
+        None, "Name of the export (default: a_b for the run folder runs/a/b, else its last part)."
+    )
     keep_versions: int | None = option(
         None, "Number of newest versions to keep; older ones are removed.", at_least=1
     )
@@ -56,7 +58,9 @@ class ExportOptions(Options):
         "that allows it; compiled again for each batch size, without a warm-up file.",
         choices=("portable", "xla"),
     )
-    tensorflow_log: bool = option(False, "Shows TensorFlow's own start-up lines on stderr.")
+    tensorflow_log: bool = option(
+        False, "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does."
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -25,8 +25,8 @@ class RunConfig:
     )
     export_dir: str = option(
         "saved_models",
-        "Folder of the exports <export_dir>/<name of the run folder>/<version>; an empty value "
-        "exports nothing.",
+        "Folder of the exports <export_dir>/<name>/<version>; the name for the run folder runs/a/b "
+        "is a_b, for any other folder its last part. An empty value exports nothing.",
         resume="free",
     )
     figures: bool = option(
@@ -35,7 +35,9 @@ class RunConfig:
         resume="free",
     )
     tensorflow_log: bool = option(
-        False, "Shows TensorFlow's own start-up lines on stderr.", resume="free"
+        False,
+        "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does.",
+        resume="free",
     )
 
     def __post_init__(self) -> None:

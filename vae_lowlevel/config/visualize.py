@@ -74,7 +74,9 @@ class VisualizeOptions(Options):
     data_dir: str | None = option(
         None, "Folder with the data files (default: the one of training)."
     )
-    tensorflow_log: bool = option(False, "Shows TensorFlow's own start-up lines on stderr.")
+    tensorflow_log: bool = option(
+        False, "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does."
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -141,7 +141,11 @@ class Scene:
 
     def _compile(self, function: Callable[..., Any], shape: Sequence[int]) -> Callable[..., Any]:
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None], tf.int32)]
-        return tf.function(function, input_signature=specs, autograph=False)
+        compiled = tf.function(function, input_signature=specs, autograph=False)
+        # Traced here and not by its first call, which may be its only one: TensorFlow counts the
+        # calls of all scenes together and would warn of retracing after the fifth of a process.
+        compiled.get_concrete_function()
+        return compiled
 
 
 def _in_batches(

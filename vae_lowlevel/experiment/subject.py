@@ -75,7 +75,7 @@ class Subject:
         if importlib.util.find_spec("sklearn") is None:
             raise ConfigError(
                 f"--metrics={metric} needs scikit-learn, which is not installed: "
-                "pip install 'vae_lowlevel[evaluation]'"
+                "pip install '.[evaluation]' in the package's folder"
             )
 
 

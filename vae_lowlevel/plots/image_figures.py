@@ -105,8 +105,8 @@ def draw_samples(
         ),
     ]
     explanation = (
-        "Mean images of p(x|z). A lower temperature draws z closer to the prior's mean: cleaner "
-        "images, and fewer kinds."
+        "Mean images of p(x|z). A lower temperature draws z closer to the mean of the prior, or of "
+        "each component of a mixture: cleaner images, less variety."
     )
     return draw_sheet("Samples", panels, explanation).figure
 
