@@ -318,7 +318,7 @@ def test_probe_examples_are_drawn_from_a_stream_by_the_seed(subject, monkeypatch
 def test_a_missing_scikit_learn_is_named_with_what_to_install(subject, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        ConfigError, match=r"scikit-learn.*pip install 'vae_lowlevel\[evaluation\]'"
+        ConfigError, match=r"scikit-learn.*pip install '\.\[evaluation\]' in the package's folder"
     ):
         INSTRUMENTS["latents"](subject)
     # Without classes there is nothing to probe, and no need for it.

@@ -118,5 +118,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path, changes, message):
 
 def test_without_scikit_learn_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ConfigError, match=r"scikit-learn.*vae_lowlevel\[evaluation\]"):
+    with pytest.raises(
+        ConfigError, match=r"scikit-learn.*pip install '\.\[evaluation\]' in the package's folder"
+    ):
         INSTRUMENTS["disentanglement"](subject(tmp_path))
