@@ -59,7 +59,7 @@ class ExportOptions(Options):
         choices=("portable", "xla"),
     )
     tensorflow_log: bool = option(
-        False, "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does."
+        False, "Shows TensorFlow's start-up lines, as setting TF_CPP_MIN_LOG_LEVEL does."
     )
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ class InferenceOptions(Options):
         3.0, "traverse: every dimension of z goes from -span to span.", above=0, at_most=1000
     )
     tensorflow_log: bool = option(
-        False, "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does."
+        False, "Shows TensorFlow's start-up lines, as setting TF_CPP_MIN_LOG_LEVEL does."
     )
 
     def __post_init__(self) -> None:

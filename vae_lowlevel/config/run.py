@@ -36,7 +36,7 @@ class RunConfig:
     )
     tensorflow_log: bool = option(
         False,
-        "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does.",
+        "Shows TensorFlow's start-up lines, as setting TF_CPP_MIN_LOG_LEVEL does.",
         resume="free",
     )
 

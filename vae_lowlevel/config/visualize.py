@@ -75,7 +75,7 @@ class VisualizeOptions(Options):
         None, "Folder with the data files (default: the one of training)."
     )
     tensorflow_log: bool = option(
-        False, "Shows TensorFlow's start-up lines, as a set TF_CPP_MIN_LOG_LEVEL does."
+        False, "Shows TensorFlow's start-up lines, as setting TF_CPP_MIN_LOG_LEVEL does."
     )
 
     def __post_init__(self) -> None:
