@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from vae_lowlevel import assembly, schedules
 from vae_lowlevel.config import ModelConfig
+from vae_lowlevel.distributions import priors
 from vae_lowlevel.models.layer_table import layer_table
 from vae_lowlevel.objectives.elbo import Elbo
 from vae_lowlevel.randomness import BatchNoise, make_seed
@@ -72,6 +73,44 @@ def test_every_network_trains_every_variable_of_a_ladder(settings):
         if not np.any(gradient)
     ]
     assert idle == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "prior"),
+    [
+        ({"prior": "mixture", "prior_components": 3}, priors.MixturePrior),
+        ({"prior": "vamp", "prior_components": 3, "conditional": True}, priors.VampPrior),
+        ({"prior": "flow", "prior_flow_steps": 2, "prior_flow_units": (5,)}, priors.FlowPrior),
+    ],
+    ids=lambda value: value["prior"] if isinstance(value, dict) else "",
+)
+def test_the_prior_of_the_top_level_is_trained(settings, prior):
+    model = build(3, **MLP, **settings, ladder_dims=(2, 3, 4))
+    assert isinstance(model.prior.top, prior)
+    terms, gradients = terms_of(model)
+    assert np.all(np.isfinite(terms.loss))
+    named = named_variables(model)
+    of_top = {name for name in named if name.startswith("prior/") and "top_down" not in name}
+    assert of_top
+    for gradient, variable in zip(gradients, model.trainable_variables, strict=True):
+        assert np.any(gradient), variable.name
+    # The levels below are as without it: the same seed gives them the same weights.
+    standard = named_variables(build(3, **MLP, ladder_dims=(2, 3, 4)))
+    if "conditional" not in settings:
+        assert set(named) == set(standard) | of_top
+        for name, variable in standard.items():
+            np.testing.assert_array_equal(variable, named[name])
+
+
+def test_pseudo_inputs_of_a_ladder_are_encoded_to_its_top_level():
+    model = build(**MLP, ladder_dims=(2, 3), prior="vamp", prior_components=3)
+    model.prior.top.start_from(images())
+    components = model.prior.top().components_distribution
+    posterior = model.encode(model.prior.top.pseudo_inputs)
+    noise = tf.random.stateless_normal([3, 5], make_seed(0))
+    z, _ = model.sample_and_log_prob(posterior, noise)
+    drawn = components.mean() + components.stddev() * noise[:, :2]
+    np.testing.assert_allclose(z[:, :2], drawn, rtol=1e-5, atol=1e-6)
 
 
 def test_the_levels_do_not_start_closed():

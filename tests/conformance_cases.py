@@ -113,8 +113,11 @@ class Case:
             else:
                 variable.assign(KERNEL_GAIN * variable)
         if not model.has_prior:
-            # The penalty of a unit that is nearly silent would have no digits left.
-            model.encoder.layers[-1].bias.assign_add(tf.ones([D]))
+            # The penalty of a unit that is nearly silent, or nearly always active, would have no
+            # digits left.
+            head = model.encoder.layers[-1]
+            head.bias.assign_add(tf.ones([D]))
+            head.kernel.assign(0.5 * head.kernel)
         return model
 
     @property

@@ -94,9 +94,6 @@ EXCLUDED = {
     (("prior", "flow"), SPARSE),
     (("posterior", "full"), LADDER),
     (("posterior", "iaf"), LADDER),
-    (("prior", "mixture"), LADDER),
-    (("prior", "vamp"), LADDER),
-    (("prior", "flow"), LADDER),
     (LADDER, ("kl_estimator", "analytic")),
     (SPARSE, ("kl_bound", "free_bits")),
     (SPARSE, ("kl_bound", "capacity")),
@@ -132,7 +129,7 @@ EXCLUDED = {
 
 SIZES = {
     "latent_dim": D,
-    "ladder_dims": (1, D - 1),
+    "ladder_dims": (2, D - 2),
     "ladder_units": (16, 16),
     "encoder_filters": (8, 8),
     "encoder_strides": (2, 2),

@@ -117,8 +117,8 @@ def test_convolutions_may_be_none():
             ["--prior=vamp requires --model=vae", "--model is sparse_autoencoder", "leave out"],
         ),
         (
-            {"prior": "flow", "model": "ladder"},
-            ["--prior=flow requires --model=vae", "--model is ladder", "leave out --prior"],
+            {"prior": "flow", "model": "ladder", "ladder_dims": (1, 4)},
+            ["--prior=flow", "the first of --ladder_dims must be at least 2, got 1"],
         ),
         (
             {"posterior": "full", "model": "ladder"},

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import tensorflow as tf
 
+from vae_lowlevel.distributions.bounds import inverse_soft_clip
 from vae_lowlevel.distributions.ladder import (
     LOG_VARIANCE_BOUND,
     LadderPosterior,
@@ -12,7 +14,7 @@ from vae_lowlevel.distributions.ladder import (
     combine,
 )
 from vae_lowlevel.distributions.posteriors import DiagonalPosterior, sample_and_log_prob
-from vae_lowlevel.distributions.priors import StandardPrior, tempered
+from vae_lowlevel.distributions.priors import MixturePrior, StandardPrior, tempered
 from vae_lowlevel.randomness import make_seed
 
 # Three levels from the top one on: z_3, z_2, z_1; S draws of B images.
@@ -37,8 +39,9 @@ class Network(tf.Module):
         return tf.math.tanh(x) @ self.kernel
 
 
-def build_prior():
-    return LadderPrior(DIMS, [Network(kernel) for kernel in TOP_DOWN])
+def build_prior(top=None):
+    top = StandardPrior(DIMS[0]) if top is None else top
+    return LadderPrior(DIMS, [Network(kernel) for kernel in TOP_DOWN], top)
 
 
 def build(parameters=PARAMETERS):
@@ -131,6 +134,69 @@ def test_density_of_a_single_z_needs_no_batch():
     np.testing.assert_allclose(log_prob, log_density("prior", NOISE[0, 0]), rtol=1e-4)
 
 
+def mixture_top():
+    """A mixture of two Gaussians, for the top level: the module, and its density by SciPy."""
+    top = MixturePrior(DIMS[0], 2, seed=make_seed(3))
+    top.logits.assign([0.0, 1.0])
+    top.loc.assign([[-2.0, 1.0], [3.0, 0.5]])
+    weights, scale = scipy.special.softmax([0.0, 1.0]), np.exp(0.5 * -1.0)
+    top.raw_log_variance.assign(tf.fill([2, DIMS[0]], inverse_soft_clip(-1.0, LOG_VARIANCE_BOUND)))
+
+    def density(z):
+        parts = [
+            weight * scipy.stats.norm(loc, scale).pdf(z).prod(-1)
+            for weight, loc in zip(weights, top.loc.numpy(), strict=True)
+        ]
+        return np.sum(parts, axis=0)
+
+    return top, density
+
+
+def test_the_top_level_may_have_any_prior():
+    top, top_density = mixture_top()
+    prior = build_prior(top)()
+    z = prior.sample(4000, seed=make_seed(0))
+    assert z.shape == [4000, D]
+    of_levels = log_density("prior", z) - scipy.stats.norm.logpdf(z[:, :2]).sum(-1)
+    expected = np.log(top_density(z[:, :2].numpy())) + of_levels
+    for found in (prior.log_prob(z), build_prior(top)().log_prob(tf.identity(z))):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    # The draws are those of the density: of each component, and of the levels given the top.
+    is_right = z[:, 0].numpy() > 0.5
+    share = scipy.special.expit(1.0)
+    assert abs(is_right.mean() - share) < 4 * np.sqrt(share * (1 - share) / 4000)
+    np.testing.assert_allclose(z.numpy()[is_right, :2].mean(0), [3.0, 0.5], atol=0.05)
+    for part, (loc, variance) in zip((z[:, 2:5], z[:, 5:]), [*prior_levels(z)][1:], strict=True):
+        standardised = (part - loc) / np.sqrt(variance)
+        assert scipy.stats.kstest(np.ravel(standardised), "norm").pvalue > 0.001
+
+
+def test_temperature_narrows_the_components_at_the_top_and_the_levels_below():
+    top, _ = mixture_top()
+    z = tempered(build_prior(top)(), 0.0).sample(20, seed=make_seed(0)).numpy()
+    is_right = z[:, 0] > 0
+    assert 0 < is_right.sum() < 20
+    np.testing.assert_allclose(z[:, :2], np.where(is_right[:, None], [3.0, 0.5], [-2.0, 1.0]))
+    noise = np.zeros([20, D])
+    noise[:, :2] = z[:, :2]
+    np.testing.assert_allclose(z, ancestral("prior", noise), rtol=1e-4, atol=1e-5)
+
+
+def test_one_level_has_the_prior_of_the_top():
+    top, top_density = mixture_top()
+    z = NOISE[0, :, :2]
+    found = LadderPrior((2,), [], top)().log_prob(z)
+    np.testing.assert_allclose(found, np.log(top_density(z)), rtol=1e-5, atol=1e-6)
+
+
+def test_the_top_level_of_the_posterior_is_that_of_its_levels():
+    _, head, _ = build()
+    top = head.top_level(tf.constant(PARAMETERS))
+    loc, variance = next(posterior_levels(np.zeros([B, D])))
+    np.testing.assert_allclose(top.mean(), loc, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(top.variance(), variance, rtol=1e-3)
+
+
 @pytest.mark.parametrize("kind", LEVELS)
 def test_log_determinant_is_that_of_the_jacobian(kind):
     flow = distribution_of(kind).flow
@@ -190,7 +256,7 @@ def test_an_estimate_far_more_precise_than_the_other_is_kept():
 
 def test_one_level_is_a_diagonal_posterior_and_a_standard_prior():
     parameters = tf.constant(PARAMETERS[:, :8])
-    prior = LadderPrior((4,), [])
+    prior = LadderPrior((4,), [], StandardPrior(4))
     head, diagonal = LadderPosterior((4,), 0, [], prior.conditional), DiagonalPosterior(4)
     assert head.parameter_size == diagonal.parameter_size
     noise = tf.constant(NOISE[..., :4])
@@ -270,7 +336,7 @@ def test_draws_of_a_linear_prior_have_its_mean_and_covariance():
         raw = LOG_VARIANCE_BOUND * np.arctanh(log_variance / LOG_VARIANCE_BOUND)
         return tf.concat([loc, tf.zeros_like(loc) + tf.constant(raw, tf.float32)], -1)
 
-    z = LadderPrior((1, 2), [network])().sample(20_000, seed=make_seed(0)).numpy()
+    z = LadderPrior((1, 2), [network], StandardPrior(1))().sample(20_000, seed=make_seed(0)).numpy()
     covariance = np.eye(3)
     covariance[0, 1:] = covariance[1:, 0] = weight[0]
     covariance[1:, 1:] = weight.T @ weight + np.diag(np.exp(log_variance))

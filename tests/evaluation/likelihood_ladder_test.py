@@ -13,6 +13,7 @@ from scipy import stats
 
 from vae_lowlevel.distributions.bounds import inverse_soft_clip
 from vae_lowlevel.distributions.ladder import LOG_VARIANCE_BOUND, LadderPosterior, LadderPrior
+from vae_lowlevel.distributions.priors import StandardPrior
 from vae_lowlevel.evaluation.likelihood import ImportanceSampling
 from vae_lowlevel.models.vae import VariationalAutoencoder
 from vae_lowlevel.types import Examples, to_unit
@@ -36,7 +37,8 @@ def with_variance(loc, variance):
 def linear_ladder(widening=1.0, shift=0.0):
     """The model with its exact posterior, or with another one."""
     to_level = tf.constant(A.T, tf.float32)
-    prior = LadderPrior((D, D), [lambda z: with_variance(z @ to_level, [S**2] * D)])
+    networks = [lambda z: with_variance(z @ to_level, [S**2] * D)]
+    prior = LadderPrior((D, D), networks, StandardPrior(D))
     # Given z_2, the estimate of z_1 from x has the variance S^2 + SIGMA^2 / C^2 around A z_2.
     slope, noise = np.diag(A), S**2 + SIGMA**2 / C**2
     variance = 1.0 / (1.0 + slope**2 / noise)

@@ -139,6 +139,7 @@ def test_draws_differ_among_images_and_chunks():
         {"conditional": True, "prior": "vamp", "likelihood": "gaussian"},
         {"network": "conv", "likelihood": "continuous_bernoulli"},
         {"model": "ladder", "ladder_dims": (1, 1), "conditional": True},
+        {"model": "ladder", "ladder_dims": (1, 1), "prior": "vamp"},
     ],
     ids=str,
 )

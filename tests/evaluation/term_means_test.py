@@ -75,7 +75,7 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
         {},
         {"conditional": True},
         {"model": "sparse_autoencoder"},
-        {"model": "ladder", "ladder_dims": (1, 2)},
+        {"model": "ladder", "ladder_dims": (1, 2), "prior": "mixture"},
     ],
 )
 def test_images_are_encoded_once(examples, settings, monkeypatch):

@@ -41,14 +41,17 @@ def test_bits_per_dimension_are_reported_of_every_split(tmp_path, capsys):
 
 
 @pytest.mark.long
-def test_pseudo_inputs_start_as_the_images_seen_first(tmp_path, capsys):
+@pytest.mark.parametrize("model", ["vae", "ladder"])
+def test_pseudo_inputs_start_as_the_images_seen_first(tmp_path, capsys, model):
     values = {"prior": "vamp", "binarize": "dynamic", "learning_rate": 1e-12}
+    values |= {"model": model, "ladder_dims": (1, 1)}
     config, _ = run(tmp_path / "run", **values, epochs=1)
     assert "Monte Carlo" in capsys.readouterr().out
     data = load_dataset(config.data).train
     rows = BatchOrder(len(data), 8, 0).block(0, 1)[0][:5]
     expected = np.clip(data.image[rows] / 255.0, PIXEL_MARGIN, 1 - PIXEL_MARGIN)
     prior = load_model(str(tmp_path / "run")).prior
+    prior = prior.top if model == "ladder" else prior
     np.testing.assert_allclose(prior.pseudo_inputs, expected, atol=1e-5)
 
 

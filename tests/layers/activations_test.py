@@ -38,3 +38,16 @@ def test_gradient_of_silu_is_that_of_its_formula():
     sigmoid = scipy.special.expit(np.linspace(-20.0, 20.0, 81))
     expected = sigmoid + x.numpy() * sigmoid * (1.0 - sigmoid)
     np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_of_silu_in_bfloat16_is_rounded_once():
+    x = tf.cast(np.linspace(-8.0, 8.0, 321), tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = ACTIVATIONS["silu"](x)
+    gradient = tape.gradient(y, x)
+    assert gradient.dtype == y.dtype == tf.bfloat16
+    exact = tf.cast(x, tf.float64).numpy()
+    sigmoid = scipy.special.expit(exact)
+    expected = sigmoid + exact * sigmoid * (1.0 - sigmoid)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float64), expected, rtol=2.0**-8, atol=1e-6)

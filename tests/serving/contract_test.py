@@ -48,7 +48,13 @@ MODELS = {
     ),
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
     "ladder": (
-        {"network": "mlp", "model": "ladder", "ladder_dims": (1, 2), "ladder_units": (6,)},
+        {
+            "network": "mlp",
+            "model": "ladder",
+            "ladder_dims": (1, 2),
+            "ladder_units": (6,),
+            "prior": "vamp",
+        },
         (5, 3, 1),
     ),
 }

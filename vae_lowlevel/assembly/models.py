@@ -54,9 +54,17 @@ def build_model(
     latent_dim = config.sizes.latent_dim
     height, width, channels = image_shape
     init_seed = fold(make_seed(seed), "initial weights")
-    prior = None
+
+    def encode_pseudo_inputs(image: tf.Tensor) -> tfp.distributions.Distribution:
+        """Returns q(z|x) or, of a ladder, that of the top level; labels are those of no class."""
+        parameters = encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]]))
+        is_ladder = config.model == "ladder"
+        return posterior.top_level(parameters) if is_ladder else posterior(parameters)
+
+    prior = _build_prior(
+        config, image_shape, encode=encode_pseudo_inputs, seed=fold(init_seed, "prior")
+    )
     if config.model == "ladder":
-        prior = _build_ladder_prior(config, fold(init_seed, "prior"))
         posterior = _build_ladder_posterior(config, prior, fold(init_seed, "posterior"))
     else:
         posterior = _build_posterior(config, fold(init_seed, "posterior"))
@@ -85,14 +93,6 @@ def build_model(
             likelihood=likelihood,
         )
 
-    def encode_without_label(image: tf.Tensor) -> tfp.distributions.Distribution:
-        """Returns q(z|x) of pseudo-inputs: for a conditional model, images of an unknown class."""
-        return posterior(encoder(tf.pad(image, [[0, 0], [0, 0], [0, 0], [0, label_size]])))
-
-    if prior is None:
-        prior = _build_prior(
-            config, image_shape, encode=encode_without_label, seed=fold(init_seed, "prior")
-        )
     vae = VariationalAutoencoder(
         image_shape=image_shape,
         latent_dim=latent_dim,
@@ -177,7 +177,22 @@ def _build_prior(
     encode: Callable[[tf.Tensor], tfp.distributions.Distribution],
     seed: tf.Tensor,
 ) -> tf.Module:
-    latent_dim = config.sizes.latent_dim
+    """Builds p(z); `encode` maps pseudo-inputs to posteriors of z or, of a ladder, of its top."""
+    if config.model != "ladder":
+        return _build_flat_prior(config, config.sizes.latent_dim, image_shape, encode, seed)
+    networks = top_down_networks(config.ladder_dims, **_ladder_settings(config), seed=seed)
+    top = _build_flat_prior(config, config.ladder_dims[0], image_shape, encode, fold(seed, "top"))
+    return LadderPrior(config.ladder_dims, networks, top)
+
+
+def _build_flat_prior(
+    config: ModelConfig,
+    latent_dim: int,
+    image_shape: tuple[int, int, int],
+    encode: Callable[[tf.Tensor], tfp.distributions.Distribution],
+    seed: tf.Tensor,
+) -> tf.Module:
+    """Builds a prior of `latent_dim` dimensions without levels."""
     if config.prior == "mixture":
         return priors.MixturePrior(latent_dim, config.prior_components, seed=seed)
     if config.prior == "vamp":
@@ -195,11 +210,6 @@ def _build_prior(
         ]
         return priors.FlowPrior(latent_dim, couplings)
     return priors.StandardPrior(latent_dim)
-
-
-def _build_ladder_prior(config: ModelConfig, seed: tf.Tensor) -> LadderPrior:
-    networks = top_down_networks(config.ladder_dims, **_ladder_settings(config), seed=seed)
-    return LadderPrior(config.ladder_dims, networks)
 
 
 def _build_ladder_posterior(

@@ -77,9 +77,9 @@ class ModelConfig(NetworkSettings):
     )
     prior: str = option(
         "standard",
-        "p(z). standard: N(0, I). mixture: learned diagonal Gaussians. vamp: mixture of the "
-        "posteriors of learned pseudo-inputs. flow: N(0, I) transformed by affine couplings "
-        "(RealNVP).",
+        "p(z); ladder: p(z) of the top level. standard: N(0, I). mixture: learned diagonal "
+        "Gaussians. vamp: mixture of the posteriors of learned pseudo-inputs. flow: N(0, I) "
+        "transformed by affine couplings (RealNVP).",
         choices=("standard", "mixture", "vamp", "flow"),
     )
     prior_components: int = option(
@@ -180,13 +180,16 @@ def _check_kind(model: ModelConfig) -> None:
     """Refuses settings of a VAE in another model."""
     if model.model == "vae":
         return
-    for name, default in (("posterior", "diagonal"), ("prior", "standard")):
-        value = getattr(model, name)
-        if value != default:
-            raise ConfigError(
-                f"--{name}={value} requires --model=vae, but --model is {model.model}: leave out "
-                f"--{name}, or use --model=vae"
-            )
+    if model.posterior != "diagonal":
+        raise ConfigError(
+            f"--posterior={model.posterior} requires --model=vae, but --model is {model.model}: "
+            "leave out --posterior, or use --model=vae"
+        )
+    if model.prior != "standard" and not model.has_prior:
+        raise ConfigError(
+            f"--prior={model.prior} requires --model=vae or ladder, but --model is {model.model}: "
+            "leave out --prior, or use --model=vae"
+        )
     if model.model == "ladder":
         _check_ladder(model)
     elif model.conditional:
@@ -224,11 +227,12 @@ def _check_distributions(model: ModelConfig) -> None:
             "computes only one dimension after another: use --posterior=diagonal or full, or "
             "another prior"
         )
-    latent_dim = model.sizes.latent_dim
-    if model.prior == "flow" and latent_dim < 2:
+    is_ladder = model.model == "ladder"
+    coupled = model.ladder_dims[0] if is_ladder else model.sizes.latent_dim
+    if model.prior == "flow" and coupled < 2:
+        name = "the first of --ladder_dims" if is_ladder else "--latent_dim"
         raise ConfigError(
-            "--prior=flow couples two halves of z, so --latent_dim must be at least 2, "
-            f"got {latent_dim}"
+            f"--prior=flow couples two halves of z, so {name} must be at least 2, got {coupled}"
         )
     has_scale = model.likelihood in ("gaussian", "discretized_logistic")
     is_learned = has_scale and model.scale_kind != "fixed"

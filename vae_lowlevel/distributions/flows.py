@@ -196,23 +196,25 @@ def _compose(maps: Sequence[Callable[[tf.Tensor], WithLogDet]], value: tf.Tensor
 
 
 class FlowDistribution(tfd.TransformedDistribution):
-    """A diagonal Gaussian transformed by a flow.
+    """A diagonal Gaussian, or another distribution, transformed by a flow.
 
     Args:
-        base: the Gaussian, over [..., D].
+        base: over [..., D].
         flow: bijector over [..., D].
 
     Attributes:
         base: as given.
         flow: as given.
-        bijector: from standard normal noise to a draw: the base's scale and shift, then the flow.
+        bijector: for a Gaussian base, from standard normal noise to a draw: the base's scale and
+            shift, then the flow. For another base the flow alone.
     """
 
-    def __init__(self, base: tfd.MultivariateNormalDiag, flow: tfb.Bijector) -> None:
+    def __init__(self, base: tfd.Distribution, flow: tfb.Bijector) -> None:
         parameters = dict(locals())
-        super().__init__(
-            base.distribution, tfb.Chain([flow, base.bijector]), parameters=parameters, name="flow"
-        )
+        noise, bijector = base, flow
+        if isinstance(base, tfd.MultivariateNormalDiag):
+            noise, bijector = base.distribution, tfb.Chain([flow, base.bijector])
+        super().__init__(noise, bijector, parameters=parameters, name="flow")
         self.base = base
         self.flow = flow
 

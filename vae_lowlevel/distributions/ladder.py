@@ -92,46 +92,59 @@ class LadderFlow(Flow):
 class LadderPrior(tf.Module):
     """The prior p(z_L) p(z_(L-1) | z_L) ... p(z_1 | z_2, ..., z_L).
 
-    p(z_L) = N(0, I). Every other level is a diagonal Gaussian whose mean and log-variance a network
-    computes from all levels above it. The log-variances are bounded to (-10, 10). With one level
-    the prior is N(0, I).
+    p(z_L) is a prior of `priors`, N(0, I) or another. Every other level is a diagonal Gaussian
+    whose mean and log-variance a network computes from all levels above it. The log-variances are
+    bounded to (-10, 10). With one level the prior is p(z_L).
 
     Args:
         dims: dimensions of the levels, from the top one on.
         networks: one per level below the top, from the upper one on: the levels above, joined,
             [N, A] -> mean and log-variance before its bound, joined, [N, 2 d].
+        top: the prior of the top level, over float32 [dims[0]].
 
     Attributes:
+        top: the prior of the top level.
         is_gaussian: whether p(z) is a diagonal Gaussian, so that the KL may have a closed form.
 
     References:
         Sonderby et al., "Ladder Variational Autoencoders", 2016, eq. 1 to 3. There, a level depends
-        on the one above it alone.
+        on the one above it alone. Tomczak, Welling, "VAE with a VampPrior", 2018, sec. 3, for a
+        mixture at the top.
     """
 
     is_gaussian = False
 
     def __init__(
-        self, dims: Sequence[int], networks: Sequence[Callable[[tf.Tensor], tf.Tensor]]
+        self,
+        dims: Sequence[int],
+        networks: Sequence[Callable[[tf.Tensor], tf.Tensor]],
+        top: Callable[[], tfd.Distribution],
     ) -> None:
         super().__init__(name="ladder_prior")
         self.dims = tuple(dims)
         self.networks = list(networks)
+        self.top = top
 
     def __call__(self) -> FlowDistribution:
         """Returns the distribution over float32 [D]."""
         conditionals = [
             lambda z, level=level: self.conditional(level, z) for level in range(len(self.dims))
         ]
-        return FlowDistribution(
-            _standard_normal([sum(self.dims)]), LadderFlow(self.dims, conditionals)
-        )
+        return FlowDistribution(self._base(), LadderFlow(self.dims, conditionals))
+
+    def _base(self) -> tfd.Distribution:
+        """Returns what the levels are made of: p(z_L), and N(0, I) for the levels below."""
+        if self.top.is_gaussian:
+            return _standard_normal([sum(self.dims)])
+        if len(self.dims) == 1:
+            return self.top()
+        return tfd.Blockwise([self.top(), _standard_normal([sum(self.dims[1:])])])
 
     def conditional(self, level: int, above: tf.Tensor) -> LocAndLogVariance:
         """Computes mean and log-variance of p(z_l | the levels above).
 
         Args:
-            level: its number from the top, 0 for z_L.
+            level: its number from the top. For 0 they are those of N(0, I), whatever p(z_L) is.
             above: the levels above, joined, float32 [..., A].
 
         Returns:
@@ -199,6 +212,11 @@ class LadderPosterior(tf.Module):
             for level, estimate in enumerate(estimates)
         ]
         return FlowDistribution(_standard_normal(shape), LadderFlow(self.dims, conditionals))
+
+    def top_level(self, parameters: tf.Tensor) -> tfd.MultivariateNormalDiag:
+        """Maps [B, parameter_size] to the posterior of the top level, over float32 [B, d]."""
+        loc, log_variance = self._estimate(tf.cast(parameters, tf.float32))[0]
+        return tfd.MultivariateNormalDiag(loc, tf.math.exp(0.5 * log_variance))
 
     def embedding(self, posterior: FlowDistribution) -> tf.Tensor:
         """Returns the levels at their means, each given the means above it, float32 [B, D]."""

@@ -196,7 +196,8 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
     """Returns the distribution with its scale multiplied by a temperature.
 
     For a Gaussian: its standard deviations. For a mixture: the standard deviations of its
-    components; the weights stay. For a flow: the standard deviations of its base.
+    components; the weights stay. For a flow: the standard deviations of its base. For a
+    distribution of blocks: those of every block.
 
     Args:
         distribution: what a prior of this module returns.
@@ -218,6 +219,9 @@ def tempered(distribution: tfd.Distribution, temperature: tf.Tensor) -> tfd.Dist
         is_diagonal = isinstance(distribution, DiagonalMixture)
         family = DiagonalMixture if is_diagonal else tfd.MixtureSameFamily
         return family(distribution.mixture_distribution, components)
+    if isinstance(distribution, tfd.Blockwise):
+        blocks = distribution.distributions
+        return tfd.Blockwise([tempered(block, temperature) for block in blocks])
     if isinstance(distribution, FlowDistribution):
         return FlowDistribution(tempered(distribution.base, temperature), distribution.flow)
     raise TypeError(f"no temperature is defined for a {type(distribution).__name__}")

@@ -131,7 +131,8 @@ def initialize_weights(config: Config, state: TrainState, dataset: Dataset) -> N
     """
     if config.model.prior == "vamp":
         images = first_images(config.training, dataset, config.model.prior_components)
-        state.model.prior.start_from(images)
+        prior = state.model.prior
+        (prior.top if config.model.model == "ladder" else prior).start_from(images)
     path = config.training.init_from
     if path:
         restored = restore_matching(find_weights(path), state.model)

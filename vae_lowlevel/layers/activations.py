@@ -13,6 +13,8 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Computes x * sigmoid(x); its gradient needs fewer passes over x than that of `tf.nn.silu`.
 
+    The slope is computed in float32 for a bfloat16 x, too: CPUs have no exponential in bfloat16.
+
     References:
         Elfwing, Uchibe, Doya, "Sigmoid-Weighted Linear Units for Neural Network Function
         Approximation in Reinforcement Learning", 2017, eq. 7.
@@ -21,8 +23,10 @@ def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     def gradient(dy: tf.Tensor) -> tf.Tensor:
         # The dependency on dy has the sigmoid computed again here, so that none is kept in memory.
         with tf.control_dependencies([dy]):
-            sigmoid = tf.sigmoid(x)
-        return dy * sigmoid + tf.raw_ops.SigmoidGrad(y=sigmoid, dy=dy * x)
+            wide = tf.cast(x, tf.float32)
+        sigmoid = tf.sigmoid(wide)
+        slope = sigmoid + tf.raw_ops.SigmoidGrad(y=sigmoid, dy=wide)
+        return dy * tf.cast(slope, dy.dtype)
 
     return x * tf.sigmoid(x), gradient
 
