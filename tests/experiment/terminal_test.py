@@ -13,6 +13,8 @@ NOISE = [
     "2026-08-07 11:22:33.444444: I tensorflow/core/platform/cpu_feature_guard.cc:210] optimized",
     "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow",
     "E0000 00:00:1795171294.9 4213 cuda_dnn.cc:8579] Unable to register cuDNN factory: twice",
+    "E0000 00:00:1795893312.832119 2754 util.cc:131] oneDNN supports DT_INT32 only on platforms "
+    "with AVX-512. Falling back to the default Eigen-based implementation if present.",
 ]
 NEWS = [
     "E0807 11:22:33.444444   4213 collective.cc:1] the peer has gone",

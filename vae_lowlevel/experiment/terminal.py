@@ -21,7 +21,8 @@ from typing import Any
 
 # A log line of TensorFlow's C++ begins with severity, month and day (I0807, W0807, E0807), in older
 # versions with a time stamp and the severity (2026-08-07 10:11:12.345678: E). Without an NVIDIA
-# device, CUDA's failure to start is logged as an error, E, and dropped; with one, it is shown.
+# device, CUDA's failure to start is logged as an error, E, and dropped; with one, it is shown. That
+# another kernel is taken in place of one of oneDNN's is logged as an error, too.
 _FILTER = r"""
 import glob, re, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -29,6 +30,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 harmless = rb"Unable to register cu\w+ factory|computation placer already registered"
+harmless += rb"|oneDNN supports DT_\w+ only on platforms with"
 if not glob.glob("/dev/nvidia*"):
     harmless += rb"|failed call to cuInit"
 stamp = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: "
