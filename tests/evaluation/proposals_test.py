@@ -12,6 +12,8 @@ from scipy import integrate, special, stats
 from vae_lowlevel import assembly
 from vae_lowlevel.config import Config
 from vae_lowlevel.config.evaluate import PROPOSALS as NAMES
+from vae_lowlevel.distributions.flows import FlowDistribution
+from vae_lowlevel.distributions.ladder import LadderPrior
 from vae_lowlevel.distributions.priors import StandardPrior
 from vae_lowlevel.evaluation.likelihood import ImportanceSampling
 from vae_lowlevel.evaluation.proposals import PROPOSALS, draw_from_fitted
@@ -157,6 +159,46 @@ def test_a_density_that_is_not_concave_has_a_finite_proposal():
     bounds = bounds_of(model, 20_000, "fitted", decode_batch=70_000, proposal_scale=1.5)
     assert np.all(np.isfinite(bounds))
     np.testing.assert_allclose(bounds[:, -1], exact, atol=0.05)
+
+
+def test_levels_whose_deviations_depend_on_each_other_are_followed():
+    """A ladder with p(z_1|z_2) = N(0, exp(2 z_2)), a funnel, of which the image says little."""
+    sigma, deviation = 20.0, 0.9
+
+    def conditional(above):
+        return tf.concat([tf.zeros_like(above), 2.0 * above], -1)
+
+    class Head:
+        """q(z|x): the funnel itself, with a top level that is 0.1 too narrow."""
+
+        is_gaussian = False
+
+        def __call__(self, image):
+            base = tfd.MultivariateNormalDiag(tf.zeros([image.shape[0], 2]), [deviation, 1.0])
+            return FlowDistribution(base, prior().flow)
+
+    prior = LadderPrior((1, 1), [conditional], StandardPrior(1))
+    model = VariationalAutoencoder(
+        image_shape=SHAPE,
+        latent_dim=2,
+        encoder=lambda image: image,
+        posterior=Head(),
+        prior=prior,
+        decoder=lambda z: tf.reshape(tf.tile(z[:, 1:], [1, PIXELS]), [-1, *SHAPE]),
+        likelihood=lambda mean: tfd.Independent(tfd.Normal(mean, sigma), 3),
+    )
+
+    def density(top, x):
+        # Given z_2, the pixels are Gaussian with the variance of z_1 in common.
+        variance = np.exp(10.0 * np.tanh(2.0 * top / 10.0))
+        covariance = variance + sigma**2 * np.eye(PIXELS)
+        return stats.norm.pdf(top) * stats.multivariate_normal(np.zeros(PIXELS), covariance).pdf(x)
+
+    exact = [math.log(integrate.quad(density, -6, 6, args=(x,))[0]) for x in FLAT]
+    bounds = bounds_of(model, 100, "fitted")
+    np.testing.assert_allclose(bounds[:, -1], exact, atol=0.05)
+    # One draw is enough but for the error of the fit.
+    assert bounds[:, 0].mean() > np.mean(exact) - 0.3
 
 
 MIXTURE = {"prior": "mixture", "likelihood": "discretized_logistic"}

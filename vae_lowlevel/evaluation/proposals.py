@@ -6,10 +6,14 @@ import math
 from collections.abc import Callable
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from vae_lowlevel.evaluation.descent import minimize
 from vae_lowlevel.randomness import ALGORITHM, fold
 from vae_lowlevel.types import ConditionedVAE
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
 
 # Noise [S, B, D] of N(0, 1) -> z [S, B, D] and log r(z|x) [S, B].
 Draw = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -49,6 +53,9 @@ def draw_from_fitted(
     over one of these deviations around the mean: differences of gradients, so that the model needs
     first derivatives only.
 
+    If the prior is a flow, as that of a ladder is, the Gaussian is one of the flow's noise, in
+    which p(z|x) is closer to a Gaussian: the deviations of a level depend on the levels above.
+
     What is fitted depends on the seed, but not on the noise of the draws: the estimate with them
     is a lower bound as with any other proposal.
 
@@ -57,16 +64,27 @@ def draw_from_fitted(
         1986, for Gaussians by curvature; Cremer, Li, Duvenaud, "Inference Suboptimality in
         Variational Autoencoders", 2018, for a posterior of each image's own.
     """
-    mean, deviation = _fit_diagonal(model, image, log_joint, seed)
-    curvature = _measure_curvature(log_joint, mean, deviation)
+    prior = model.prior()
+    is_transformed = isinstance(prior, tfd.TransformedDistribution)
+    flow = prior.bijector if is_transformed else tfb.Identity()
+
+    def log_joint_of_noise(u: tf.Tensor) -> tf.Tensor:
+        return log_joint(flow.forward(u)) + flow.forward_log_det_jacobian(u, 1)
+
+    shape = [_START_DRAWS, image.shape[0], model.latent_dim]
+    noise = tf.random.stateless_normal(shape, fold(seed, "start"), alg=ALGORITHM)
+    draws, _ = model.sample_and_log_prob(model.encode(image), noise)
+    mean, deviation = _fit_diagonal(log_joint_of_noise, flow.inverse(draws), seed)
+    curvature = _measure_curvature(log_joint_of_noise, mean, deviation)
     values, vectors = tf.linalg.eigh(curvature)
     values = tf.maximum(values, _LEAST_CURVATURE)
     scale = deviation[:, :, None] * vectors * tf.math.rsqrt(values)[:, None, :]
     log_scale = tf.reduce_sum(tf.math.log(deviation) - 0.5 * tf.math.log(values), -1)
 
     def draw(noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z = mean + tf.einsum("bij,sbj->sbi", scale, noise)
-        return z, _log_density(noise) - log_scale
+        u = mean + tf.einsum("bij,sbj->sbi", scale, noise)
+        log_det = flow.forward_log_det_jacobian(u, 1)
+        return flow.forward(u), _log_density(noise) - log_scale - log_det
 
     return draw
 
@@ -75,12 +93,13 @@ PROPOSALS: dict[str, Proposal] = {"posterior": draw_from_posterior, "fitted": dr
 
 
 def _fit_diagonal(
-    model: ConditionedVAE, image: tf.Tensor, log_joint: LogJoint, seed: tf.Tensor
+    log_joint: LogJoint, draws: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the means and deviations [B, D] of the diagonal Gaussian with the best ELBO."""
-    shape = [image.shape[0], model.latent_dim]
-    noise = tf.random.stateless_normal([_START_DRAWS, *shape], fold(seed, "start"), alg=ALGORITHM)
-    draws, _ = model.sample_and_log_prob(model.encode(image), noise)
+    """Returns the means and deviations [B, D] of the diagonal Gaussian with the best ELBO.
+
+    It starts with those of draws [S, B, D].
+    """
+    shape = draws.shape[1:]
     start = tf.reduce_mean(draws, 0)
     unit = tf.maximum(tf.math.reduce_std(draws, 0), _LEAST_DEVIATION)
 
