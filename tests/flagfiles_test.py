@@ -16,7 +16,7 @@ from vae_lowlevel.config.flags import parse
 
 FLAGS = pathlib.Path(__file__).parents[1] / "flags"
 # Of those of papers, one per objective and model that no other flagfile has.
-PAPERS = ("mnist_dreg_50", "mnist_ladder_conv_vamp")
+PAPERS = ("mnist_dreg_50", "mnist_ladder_conv", "mnist_ladder_conv_vamp")
 FLAGFILES = [
     *sorted(FLAGS.glob("*.cfg")),
     *sorted(FLAGS.glob("fast/*.cfg")),

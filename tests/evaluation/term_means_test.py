@@ -75,6 +75,7 @@ def test_evaluation_repeats_and_depends_on_the_seed(model, examples):
         {},
         {"conditional": True},
         {"model": "sparse_autoencoder"},
+        {"model": "ladder", "ladder_dims": (1, 2)},
         {"model": "ladder", "ladder_dims": (1, 2), "prior": "mixture"},
     ],
 )

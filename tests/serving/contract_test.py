@@ -48,6 +48,10 @@ MODELS = {
     ),
     "sparse": ({"network": "mlp", "model": "sparse_autoencoder"}, (5, 3, 1)),
     "ladder": (
+        {"network": "mlp", "model": "ladder", "ladder_dims": (1, 2), "ladder_units": (6,)},
+        (5, 3, 1),
+    ),
+    "ladder_vamp": (
         {
             "network": "mlp",
             "model": "ladder",

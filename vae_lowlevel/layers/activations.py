@@ -13,7 +13,7 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Computes x * sigmoid(x); its gradient needs fewer passes over x than that of `tf.nn.silu`.
 
-    The slope is computed in float32 for a bfloat16 x, too: CPUs have no exponential in bfloat16.
+    The slope is computed in float32 for every dtype of x: on CPUs, sigmoid is slower in bfloat16.
 
     References:
         Elfwing, Uchibe, Doya, "Sigmoid-Weighted Linear Units for Neural Network Function
