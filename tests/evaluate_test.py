@@ -156,6 +156,21 @@ def test_evaluate_measures_what_is_named(run, capsys):
     assert "aggregate.code_nll" in shown
 
 
+def test_hidden_layers_are_measured_in_the_precision_of_the_flag(run):
+    def measure(*words):
+        flags = [f"--model_dir={run}", "--metrics=test", *words]
+        assert call(evaluate, evaluate.EvaluateOptions, *flags) == 0
+        return metrics(run)["test"]
+
+    exact = measure()
+    rounded = measure("--precision=bfloat16")
+    assert rounded.pop("precision") == "bfloat16"
+    assert "precision" not in exact
+    assert rounded["mse"] != exact["mse"]
+    assert rounded["mse"] == pytest.approx(exact["mse"], rel=0.01)
+    assert measure() == exact
+
+
 @pytest.mark.parametrize("names", ["likelihod", "", "test,"])
 def test_metrics_that_do_not_exist_are_named(run, names, capsys):
     code = call(evaluate, evaluate.EvaluateOptions, f"--model_dir={run}", f"--metrics={names}")

@@ -62,10 +62,10 @@ class EvaluateOptions(Options):
         above=0,
         at_most=100,
     )
-    decode_batch: int = option(
-        2000,
+    decode_batch: int | None = option(
+        None,
         "likelihood, anomaly: number of z that are decoded at once, of all images together; memory "
-        "grows with it.",
+        "grows with it (default: 2000; on a CPU, 250 for networks with convolutions).",
         at_least=1,
         at_most=10_000_000,
     )
@@ -102,6 +102,12 @@ class EvaluateOptions(Options):
         "score likelihood_regret.",
         at_least=1,
         at_most=100_000,
+    )
+    precision: str = option(
+        "float32",
+        "Number format of the hidden layers, whatever training used; distributions and sums are "
+        "always float32.",
+        choices=("float32", "bfloat16"),
     )
     device: str = option(
         "auto", "Device of the evaluation, whatever training used.", choices=DEVICES

@@ -21,10 +21,11 @@ class ImportanceSampling:
 
     The proposal is one of `proposals`, made from noise of N(0, c^2) in place of N(0, 1): a Gaussian
     then has c times its standard deviations. The bound rises with S to log p(x). The encoder runs
-    once per image; the draws of a few images are decoded at a time. Everything is float32.
+    once per image; the draws of a few images are decoded at a time. Everything but the model's
+    hidden layers is float32.
 
     Args:
-        model: a model with a prior, in float32.
+        model: a model with a prior.
         num_samples: S.
         proposal: by name, see `proposals.PROPOSALS`.
         proposal_scale: c.

@@ -104,7 +104,7 @@ def compute_scores(
     scores["rate"] = terms.rate
     scores["bias_corrected"] = terms.anomaly_score
     settings = {
-        "decode_batch": options.decode_batch,
+        "decode_batch": subject.decode_batch,
         "seed": options.seed,
         "jit_compile": subject.jit_compile,
     }

@@ -52,12 +52,16 @@ def evaluate_run(config: Config, folder: RunFolder, options: EvaluateOptions) ->
             config,
             folder,
             dataclasses.replace(dataset, test=test),
-            load_best(folder).model,
+            load_best(folder, options.precision).model,
             options,
         )
         results = {}
         for name in options.metric_names:
-            results.update(INSTRUMENTS[name](subject))
+            measured = INSTRUMENTS[name](subject)
+            if options.precision != "float32":
+                note = {"precision": options.precision}
+                measured = {key: {**values, **note} for key, values in measured.items()}
+            results.update(measured)
             # Kept at once: what comes next may take long, or fail.
             folder.update_metrics(results)
     return results
@@ -86,7 +90,7 @@ def _measure_likelihood(subject: Subject) -> dict[str, Any]:
         num_samples=options.importance_samples,
         proposal=options.proposal,
         proposal_scale=options.proposal_scale,
-        decode_batch=options.decode_batch,
+        decode_batch=subject.decode_batch,
         seed=options.seed,
         jit_compile=subject.jit_compile,
     )

@@ -25,7 +25,7 @@ class Subject:
         config: of the run, for one device.
         folder: of the run.
         dataset: of the run; its test split has the examples that are measured.
-        model: with the best weights, float32.
+        model: with the best weights; its hidden layers have the options' precision.
         options: of the evaluation.
     """
 
@@ -42,6 +42,17 @@ class Subject:
         On a CPU, TensorFlow's own kernels decode many draws faster, also for dense networks.
         """
         return visible_device_type() == "GPU"
+
+    @property
+    def decode_batch(self) -> int:
+        """Most z that are decoded at once.
+
+        On a CPU, the maps of few images at a time stay in the caches.
+        """
+        if self.options.decode_batch is not None:
+            return self.options.decode_batch
+        has_maps = self.config.model.network != "mlp"
+        return 250 if has_maps and visible_device_type() == "CPU" else 2000
 
     @property
     def bpd_dimensions(self) -> int | None:
