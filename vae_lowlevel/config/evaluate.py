@@ -65,7 +65,8 @@ class EvaluateOptions(Options):
     decode_batch: int | None = option(
         None,
         "likelihood, anomaly: number of z that are decoded at once, of all images together; memory "
-        "grows with it (default: 2000; on a CPU, 250 for networks with convolutions).",
+        "grows with it (default: 2000; for importance sampling from a network with convolutions on "
+        "a CPU, 250).",
         at_least=1,
         at_most=10_000_000,
     )

@@ -12,7 +12,7 @@ from vae_lowlevel.errors import ConfigError
 from vae_lowlevel.evaluation.detection import measure_detection
 from vae_lowlevel.evaluation.likelihood import ImportanceSampling
 from vae_lowlevel.evaluation.likelihood_regret import LikelihoodRegret, has_gaussian_posterior
-from vae_lowlevel.experiment.subject import Subject, progress_bar
+from vae_lowlevel.experiment.subject import DECODE_BATCH, Subject, progress_bar
 from vae_lowlevel.serving.predictor import Predictor
 from vae_lowlevel.serving.signatures import ServingModel
 from vae_lowlevel.types import Examples
@@ -103,17 +103,24 @@ def compute_scores(
     scores["negative_elbo"] = -terms.elbo
     scores["rate"] = terms.rate
     scores["bias_corrected"] = terms.anomaly_score
-    settings = {
-        "decode_batch": subject.decode_batch,
-        "seed": options.seed,
-        "jit_compile": subject.jit_compile,
-    }
-    likelihood = ImportanceSampling(model, num_samples=options.anomaly_samples, **settings)
+    settings = {"seed": options.seed, "jit_compile": subject.jit_compile}
+    likelihood = ImportanceSampling(
+        model,
+        num_samples=options.anomaly_samples,
+        decode_batch=subject.decode_batch,
+        **settings,
+    )
     scores["nll"] = -likelihood(examples, progress_bar("nll"))[:, -1]
     if not has_gaussian_posterior(model):
         reason = f"it needs a Gaussian posterior, which {subject.posterior_name} does not have"
         return {**scores, "likelihood_regret": None}, {"likelihood_regret": reason}
-    regret = LikelihoodRegret(model, steps=options.regret_steps, **settings)
+    # Its steps decode few z of each image and are slower with few images.
+    regret = LikelihoodRegret(
+        model,
+        steps=options.regret_steps,
+        decode_batch=options.decode_batch or DECODE_BATCH,
+        **settings,
+    )
     scores["likelihood_regret"] = regret(examples, progress_bar("likelihood_regret"))
     return scores, {}
 

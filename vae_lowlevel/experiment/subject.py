@@ -16,6 +16,8 @@ from vae_lowlevel.experiment.folder import RunFolder
 from vae_lowlevel.training.devices import visible_device_type
 from vae_lowlevel.types import Dataset, Model, ProgressBar
 
+DECODE_BATCH, SMALL_DECODE_BATCH = 2000, 250
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -45,14 +47,13 @@ class Subject:
 
     @property
     def decode_batch(self) -> int:
-        """Most z that are decoded at once.
+        """Most z that importance sampling decodes at once.
 
         On a CPU, the maps of few images at a time stay in the caches.
         """
-        if self.options.decode_batch is not None:
-            return self.options.decode_batch
         has_maps = self.config.model.network != "mlp"
-        return 250 if has_maps and visible_device_type() == "CPU" else 2000
+        is_small = has_maps and visible_device_type() == "CPU"
+        return self.options.decode_batch or (SMALL_DECODE_BATCH if is_small else DECODE_BATCH)
 
     @property
     def bpd_dimensions(self) -> int | None:
